@@ -1,0 +1,111 @@
+#include "engine/base/pointwise.h"
+
+#include <cmath>
+#include <sstream>
+
+namespace plica {
+namespace {
+
+double clamp(double x, double lo, double hi) {
+  if (std::isnan(x)) return x;
+  return x < lo ? lo : (x > hi ? hi : x);
+}
+
+double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+
+double softplus(double x) { return x > 30.0 ? x : std::log1p(std::exp(x)); }
+
+}  // namespace
+
+double apply(const Pointwise& f, double x) {
+  constexpr double kSqrtHalf = 0.70710678118654752440;
+  constexpr double kSqrt2OverPi = 0.79788456080286535588;
+  switch (f.kind) {
+    case Pointwise::kIdentity:
+      return x;
+    case Pointwise::kClamp:
+      return clamp(x, f.a, f.b);
+    case Pointwise::kLeakyRelu:
+      return x >= 0 || std::isnan(x) ? x : f.a * x;
+    // a: alpha, the value at -infinity is -a.
+    case Pointwise::kElu:
+      return x > 0 || std::isnan(x) ? x : f.a * std::expm1(x);
+    case Pointwise::kSigmoid:
+      return sigmoid(x);
+    case Pointwise::kTanh:
+      return std::tanh(x);
+    case Pointwise::kSilu:
+      return x * sigmoid(x);
+    case Pointwise::kGeluErf:
+      return 0.5 * x * (1.0 + std::erf(x * kSqrtHalf));
+    case Pointwise::kGeluTanh:
+      return 0.5 * x * (1.0 + std::tanh(kSqrt2OverPi * (x + 0.044715 * x * x * x)));
+    case Pointwise::kHardswish:
+      return x * clamp(x + 3.0, 0.0, 6.0) / 6.0;
+    case Pointwise::kHardsigmoid:
+      return clamp(x + 3.0, 0.0, 6.0) / 6.0;
+    case Pointwise::kSoftplus:
+      return softplus(x);
+    case Pointwise::kMish:
+      return x * std::tanh(softplus(x));
+    case Pointwise::kExp:
+      return std::exp(x);
+    case Pointwise::kLog:
+      return std::log(x);
+    case Pointwise::kErf:
+      return std::erf(x);
+    case Pointwise::kSqrt:
+      return std::sqrt(x);
+    case Pointwise::kRsqrt:
+      return 1.0 / std::sqrt(x);
+    case Pointwise::kReciprocal:
+      return 1.0 / x;
+    case Pointwise::kAbs:
+      return std::fabs(x);
+    case Pointwise::kNeg:
+      return -x;
+    case Pointwise::kSquare:
+      return x * x;
+    case Pointwise::kPow:
+      return std::pow(x, f.a);
+    // a * x + b
+    case Pointwise::kScale:
+      return f.a * x + f.b;
+  }
+  return x;
+}
+
+std::string_view name(Pointwise::Kind kind) {
+  switch (kind) {
+#define PLICA_NAME(kind, text) \
+  case Pointwise::kind:        \
+    return text;
+    PLICA_POINTWISE_FUNCTIONS(PLICA_NAME)
+#undef PLICA_NAME
+  }
+  return "?";
+}
+
+std::string to_string(const Pointwise& f) {
+  std::ostringstream out;
+  switch (f.kind) {
+    case Pointwise::kClamp:
+      if (f.a == 0 && std::isinf(f.b)) return "relu";
+      if (f.a == 0 && f.b == 6) return "relu6";
+      out << "clamp(" << f.a << ", " << f.b << ")";
+      break;
+    case Pointwise::kScale:
+      out << "scale(" << f.a << ", " << f.b << ")";
+      break;
+    case Pointwise::kLeakyRelu:
+    case Pointwise::kElu:
+    case Pointwise::kPow:
+      out << name(f.kind) << "(" << f.a << ")";
+      break;
+    default:
+      out << name(f.kind);
+  }
+  return out.str();
+}
+
+}  // namespace plica

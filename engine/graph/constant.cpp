@@ -1,0 +1,142 @@
+#include "engine/graph/constant.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "engine/base/fail.h"
+
+namespace plica {
+
+Constant::Constant(DType dtype, Shape shape, Strides strides, const std::byte* data,
+                   std::shared_ptr<const void> owner)
+    : dtype_(dtype),
+      shape_(shape),
+      view_shape_(std::move(shape)),
+      view_strides_(std::move(strides)),
+      data_(data),
+      owner_(std::move(owner)) {}
+
+Constant Constant::from_doubles(Shape shape, std::vector<double> values) {
+  require(static_cast<int64_t>(values.size()) == element_count(shape), ErrorCode::kInternal,
+          "constant of shape ", to_string(shape), " got ", values.size(), " values");
+  auto owner = std::make_shared<const std::vector<double>>(std::move(values));
+  Strides strides = row_major(shape).strides;
+  const auto* data = reinterpret_cast<const std::byte*>(owner->data());
+  return Constant(DType::kF64, std::move(shape), std::move(strides), data, owner);
+}
+
+Constant Constant::from_floats(Shape shape, std::vector<float> values) {
+  require(static_cast<int64_t>(values.size()) == element_count(shape), ErrorCode::kInternal,
+          "constant of shape ", to_string(shape), " got ", values.size(), " values");
+  auto owner = std::make_shared<const std::vector<float>>(std::move(values));
+  Strides strides = row_major(shape).strides;
+  const auto* data = reinterpret_cast<const std::byte*>(owner->data());
+  return Constant(DType::kF32, std::move(shape), std::move(strides), data, owner);
+}
+
+template <typename T>
+void Constant::read_into(T* dst) const {
+  if (count() == 0) return;
+  if (const std::byte* raw = raw_bytes();
+      raw && dtype_ == (sizeof(T) == 4 ? DType::kF32 : DType::kF64)) {
+    std::memcpy(dst, raw, static_cast<size_t>(count()) * sizeof(T));
+    return;
+  }
+  const size_t rank = view_shape_.size();
+  const size_t width = size_of(dtype_);
+  const int64_t inner = rank ? view_shape_[rank - 1] : 1;
+  const int64_t inner_stride = rank ? view_strides_[rank - 1] : 1;
+  const int64_t rows = element_count(view_shape_) / inner;
+  Shape index(rank, 0);
+  // One innermost row at a time; factors of outer axes are one number for the row.
+  for (int64_t row = 0; row < rows; ++row) {
+    int64_t offset = 0;
+    for (size_t i = 0; i + 1 < rank; ++i) offset += index[i] * view_strides_[i];
+    double row_factor = 1.0;
+    const double* inner_factor = nullptr;
+    bool scaled = false;
+    for (const Factor& factor : factors_) {
+      scaled = true;
+      if (factor.axis + 1 == static_cast<int64_t>(rank)) {
+        inner_factor = factor.values->data();
+      } else {
+        row_factor *= (*factor.values)[index[factor.axis]];
+      }
+    }
+    const std::byte* src = data_ + offset * static_cast<int64_t>(width);
+    for (int64_t i = 0; i < inner; ++i) {
+      double value = load_as_double(dtype_, src + i * inner_stride * static_cast<int64_t>(width));
+      if (scaled) value *= inner_factor ? row_factor * inner_factor[i] : row_factor;
+      *dst++ = static_cast<T>(value);
+    }
+    for (size_t i = rank > 1 ? rank - 1 : 0; i-- > 0;) {
+      if (++index[i] < view_shape_[i]) break;
+      index[i] = 0;
+    }
+  }
+}
+
+void Constant::read(float* dst) const { read_into(dst); }
+void Constant::read(double* dst) const { read_into(dst); }
+
+std::vector<double> Constant::to_doubles() const {
+  std::vector<double> values(static_cast<size_t>(count()));
+  read(values.data());
+  return values;
+}
+
+std::vector<float> Constant::to_floats() const {
+  std::vector<float> values(static_cast<size_t>(count()));
+  read(values.data());
+  return values;
+}
+
+Constant Constant::scaled(int64_t axis, std::vector<double> factor) const {
+  axis = normalize_axis(axis, static_cast<int64_t>(shape_.size()));
+  require(static_cast<int64_t>(factor.size()) == shape_[axis], ErrorCode::kInternal,
+          "factor of length ", factor.size(), " for axis ", axis, " of ", to_string(shape_));
+  if (shape_ != view_shape_) {
+    // A rearranged tensor: its logical axes are not axes of the view. Rare; materialise.
+    return from_doubles(shape_, to_doubles()).scaled(axis, std::move(factor));
+  }
+  Constant result = *this;
+  for (Factor& old : result.factors_) {
+    if (old.axis != axis) continue;
+    for (size_t i = 0; i < factor.size(); ++i) factor[i] *= (*old.values)[i];
+    old.values = std::make_shared<const std::vector<double>>(std::move(factor));
+    return result;
+  }
+  result.factors_.push_back({axis, std::make_shared<const std::vector<double>>(std::move(factor))});
+  return result;
+}
+
+Constant Constant::rearranged(const Shape& view, const std::vector<int64_t>& axes,
+                              Shape shape) const {
+  require(element_count(view) == count() && element_count(shape) == count() &&
+              axes.size() == view.size(),
+          ErrorCode::kInternal, "rearranged: sizes do not match");
+  if (!factors_.empty() || view_shape_ != shape_ ||
+      !satisfies({view_shape_, view_strides_}, Layout::kRowMajor)) {
+    return from_doubles(shape_, to_doubles()).rearranged(view, axes, std::move(shape));
+  }
+  const Strides strides = row_major(view).strides;
+  Constant result = *this;
+  result.shape_ = std::move(shape);
+  result.view_shape_.clear();
+  result.view_strides_.clear();
+  for (int64_t axis : axes) {
+    result.view_shape_.push_back(view[axis]);
+    result.view_strides_.push_back(strides[axis]);
+  }
+  return result;
+}
+
+const std::byte* Constant::raw_bytes() const {
+  if (!factors_.empty() || !satisfies({view_shape_, view_strides_}, Layout::kRowMajor)) {
+    return nullptr;
+  }
+  return data_;
+}
+
+}  // namespace plica

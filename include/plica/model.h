@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "plica/export.h"
+#include "plica/fold_report.h"
+
+namespace plica {
+
+/// One dimension of an input or output: fixed (min == max), or any size in [min, max].
+struct DimInfo {
+  int64_t min = 0;
+  int64_t max = 0;
+  std::string symbol;  ///< Name of a dynamic size, "" if it is fixed.
+  bool is_fixed() const { return symbol.empty(); }
+};
+
+/// Name and dimensions of an input or output. All are float32.
+struct TensorInfo {
+  std::string name;
+  std::vector<DimInfo> dims;
+};
+
+struct LoadOptions {
+  /// Fold BatchNorm and other per-channel arithmetic into neighbouring weights.
+  bool fold = true;
+  /// Compute activations, residual additions and the like inside the operator before them.
+  bool fuse = true;
+  /// Read the weights into memory instead of mapping the file: slower, but nothing happens if
+  /// somebody truncates the file while the process uses it.
+  bool copy = false;
+  /// Use oneDNN where it is the fastest choice. Without effect in a build without it.
+  bool onednn = true;
+};
+
+/// A loaded network: its graph, folded and ready to be planned. Immutable; copies share it; any
+/// number of threads and sessions may use one at the same time.
+class PLICA_API Model {
+ public:
+  /// Reads a .pt2 archive of torch.export.save, a Plica .json or a .safetensors.
+  /// Throws Error: kIo, kFormat, kUnsupported or kInvalid, naming the file and the node.
+  static Model load(const std::filesystem::path& path, const LoadOptions& options = {});
+
+  std::span<const TensorInfo> inputs() const noexcept;
+  std::span<const TensorInfo> outputs() const noexcept;
+  /// What became of every BatchNorm.
+  const FoldReport& fold_report() const noexcept;
+  /// Remarks of the loader, e.g. that float64 weights were converted.
+  std::span<const std::string> notes() const noexcept;
+
+  struct Impl;
+  const std::shared_ptr<const Impl>& impl() const noexcept { return impl_; }
+
+ private:
+  explicit Model(std::shared_ptr<const Impl> impl);
+  std::shared_ptr<const Impl> impl_;
+};
+
+}  // namespace plica

@@ -1,0 +1,45 @@
+#include "engine/graph/graph.h"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "engine/base/fail.h"
+
+namespace plica {
+namespace {
+
+TEST_CASE("element_count refuses products that overflow, also behind a zero") {
+  CHECK(element_count({2, 3, 4}) == 24);
+  CHECK(element_count({}) == 1);
+  CHECK(element_count({5, 0}) == 0);
+  CHECK_THROWS_AS(element_count({int64_t{1} << 40, int64_t{1} << 40}), Error);
+  CHECK_THROWS_AS(element_count({0, int64_t{1} << 40, int64_t{1} << 40}), Error);
+}
+
+TEST_CASE("channels-last descriptors") {
+  const TensorDesc desc = channels_last({2, 3, 4, 5});
+  CHECK(desc.strides == Strides{60, 1, 15, 3});
+  CHECK(satisfies(desc, Layout::kPixelRows));
+  CHECK(!satisfies(desc, Layout::kRowMajor));
+  CHECK(satisfies(channels_last({2, 1, 4, 5}), Layout::kRowMajor));
+  CHECK(dense_like(desc, {2, 6, 4, 5}).strides == channels_last({2, 6, 4, 5}).strides);
+}
+
+TEST_CASE("a constant applies its factors when it is read") {
+  const Constant w = Constant::from_floats({2, 3}, {1, 2, 3, 4, 5, 6});
+  const Constant scaled = w.scaled(0, {2, 10}).scaled(1, {1, 0.5, 1});
+  CHECK(scaled.to_doubles() == std::vector<double>{2, 2, 6, 40, 25, 60});
+  CHECK(w.to_doubles() == std::vector<double>{1, 2, 3, 4, 5, 6});
+  const Constant turned = w.rearranged({2, 3}, {1, 0}, {6});
+  CHECK(turned.to_floats() == std::vector<float>{1, 4, 2, 5, 3, 6});
+}
+
+TEST_CASE("symbolic sizes evaluate and print") {
+  const Dim n = Dim::symbol("n");
+  const Dim d = Dim::apply(Dim::Operator::kMul, n, 49);
+  CHECK(d.evaluate({{"n", 2}}) == 98);
+  CHECK(d.to_string() == "(n * 49)");
+  CHECK_THROWS_AS(d.evaluate({}), Error);
+}
+
+}  // namespace
+}  // namespace plica
