@@ -1,0 +1,145 @@
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/checked.h"
+#include "engine/base/fail.h"
+#include "engine/graph/args.h"
+#include "engine/graph/step_builder.h"
+#include "engine/ops/conv.h"
+#include "engine/ops/weights.h"
+
+namespace plica {
+
+// out = (in - 1) * stride - 2 * padding + dilation * (k - 1) + output_padding + 1
+ConvGeometry ConvTranspose::geometry(const Shape& input, const Shape& weight) const {
+  ConvGeometry g = common_geometry(input, weight);
+  g.oc = checked_mul(weight[1], g.groups);
+  require(g.ic == weight[0] && g.ic % g.groups == 0, ErrorCode::kInvalid,
+          "conv_transpose: input of shape ", to_string(input), " and weight of shape ",
+          to_string(weight), " do not fit, groups ", g.groups);
+  const int64_t spatial = static_cast<int64_t>(weight.size()) - 2;
+  for (size_t i = 0; i < 3; ++i) {
+    const int64_t axis = static_cast<int64_t>(i) - (3 - spatial);
+    const auto& list = attributes_.output_padding;
+    const int64_t extra =
+        axis < 0 ? 0 : (list.size() == 1 ? list[0] : list[static_cast<size_t>(axis)]);
+    require(extra < std::max(g.stride[i], g.dilation[i]), ErrorCode::kInvalid,
+            "conv_transpose: output_padding ", extra, " must be below stride or dilation");
+    const int64_t reach = checked_mul(g.dilation[i], g.k[i] - 1);
+    const int64_t full = checked_add(checked_mul(g.in[i] - 1, g.stride[i]), reach);
+    g.out[i] = checked_add(full, extra + 1) - checked_mul(g.pad[i], 2);
+    require(g.out[i] > 0, ErrorCode::kInvalid, "conv_transpose: input of shape ", to_string(input),
+            " has an empty output");
+  }
+  return g;
+}
+
+void ConvTranspose::evaluate(std::span<const Array* const> inputs, std::span<Array> outputs,
+                             const Bindings&) const {
+  const ConvGeometry g = geometry(inputs[0]->shape, inputs[1]->shape);
+  const int64_t icg = g.ic_per_group(), ocg = g.oc_per_group();
+  const auto target = [&](size_t axis, int64_t i, int64_t k) {
+    const int64_t o = i * g.stride[axis] + k * g.dilation[axis] - g.pad[axis];
+    return o >= 0 && o < g.out[axis] ? o : -1;
+  };
+  for (int64_t n = 0; n < g.n; ++n) {
+    for (int64_t oc = 0; oc < g.oc; ++oc) {
+      double* y = outputs[0].data.data() + (n * g.oc + oc) * g.out_pixels();
+      std::fill_n(y, g.out_pixels(), attributes_.has_bias ? inputs[2]->data[oc] : 0.0);
+      for (int64_t c = 0; c < icg; ++c) {
+        const int64_t ic = oc / ocg * icg + c;
+        const double* x = inputs[0]->data.data() + (n * g.ic + ic) * g.in_pixels();
+        const double* w = inputs[1]->data.data() + (ic * ocg + oc % ocg) * g.taps();
+        for (int64_t i = 0; i < g.in_pixels(); ++i) {
+          const int64_t id = i / (g.in[1] * g.in[2]);
+          const int64_t ih = i / g.in[2] % g.in[1];
+          const int64_t iw = i % g.in[2];
+          for (int64_t tap = 0; tap < g.taps(); ++tap) {
+            const int64_t od = target(0, id, tap / (g.k[1] * g.k[2]));
+            const int64_t oh = target(1, ih, tap / g.k[2] % g.k[1]);
+            const int64_t ow = target(2, iw, tap % g.k[2]);
+            if (od < 0 || oh < 0 || ow < 0) continue;
+            y[(od * g.out[1] + oh) * g.out[2] + ow] += w[tap] * x[i];
+          }
+        }
+      }
+    }
+  }
+  epilogue_.apply(outputs[0], epilogue_.residual ? inputs.back() : nullptr);
+}
+
+int64_t ConvTranspose::flops(std::span<const Shape> inputs, std::span<const Shape>) const {
+  const ConvGeometry g = geometry(inputs[0], inputs[1]);
+  return 2 * element_count(inputs[0]) * g.oc_per_group() * g.taps();
+}
+
+// Output channel c of group i is [.., c % ocg, ..] in the rows of the inputs of that group.
+Constant ConvTranspose::scale_outputs(const Constant& weight, const std::vector<double>& factor,
+                                      int64_t groups) const {
+  if (groups == 1) return weight.scaled(1, factor);
+  const int64_t icg = weight.shape()[0] / groups, ocg = weight.shape()[1];
+  return scale_leading_axes(weight,
+                            [&](int64_t ic, int64_t c) { return factor[ic / icg * ocg + c]; });
+}
+
+Constant ConvTranspose::scale_inputs(const Constant& weight, const std::vector<double>& factor,
+                                     int64_t) const {
+  return weight.scaled(0, factor);
+}
+
+std::vector<double> ConvTranspose::response(const Constant& weight,
+                                            const std::vector<double>& value,
+                                            int64_t groups) const {
+  const std::vector<double> scaled = weight.scaled(0, value).to_doubles();
+  const int64_t ic = weight.shape()[0], ocg = weight.shape()[1];
+  const int64_t taps = element_count({weight.shape().begin() + 2, weight.shape().end()});
+  std::vector<double> sum(static_cast<size_t>(ocg * groups));
+  for (int64_t i = 0; i < weight.count(); ++i) {
+    const int64_t group = i / (taps * ocg) / (ic / groups);
+    sum[group * ocg + i / taps % ocg] += scaled[i];
+  }
+  return sum;
+}
+
+bool ConvTranspose::sees_all_taps(const Shape& weight) const {
+  const auto all = [](const auto& values, int64_t wanted) {
+    return std::all_of(values.begin(), values.end(), [&](int64_t v) { return v == wanted; });
+  };
+  return std::all_of(weight.begin() + 2, weight.end(), [](int64_t k) { return k == 1; }) &&
+         all(attributes_.stride, 1) && all(attributes_.padding, 0) &&
+         all(attributes_.output_padding, 0);
+}
+
+void ConvTranspose::plan(StepBuilder& builder) const {
+  (void)builder;
+  fail(ErrorCode::kUnsupported, "conv_transpose has no kernel yet");
+}
+
+namespace {
+
+std::unique_ptr<Op> read_conv_transpose(ArgReader& reader, int64_t spatial) {
+  ConvBase::Attributes a;
+  a.spatial = spatial;
+  reader.tensor("input");
+  reader.tensor("weight");
+  a.has_bias = reader.optional_tensor("bias") >= 0;
+  a.stride = reader.integers("stride", std::vector<int64_t>{1});
+  a.padding = reader.integers("padding", std::vector<int64_t>{0});
+  a.output_padding = reader.integers("output_padding", std::vector<int64_t>{0});
+  a.groups = reader.integer("groups", 1);
+  a.dilation = reader.integers("dilation", std::vector<int64_t>{1});
+  return std::make_unique<ConvTranspose>(std::move(a));
+}
+
+}  // namespace
+
+void register_conv_transpose(OpRegistry& registry) {
+  registry.add({"aten.conv_transpose1d.default"},
+               [](ArgReader& reader) { return read_conv_transpose(reader, 1); });
+  registry.add({"aten.conv_transpose2d.input"},
+               [](ArgReader& reader) { return read_conv_transpose(reader, 2); });
+  registry.add({"aten.conv_transpose3d.input"},
+               [](ArgReader& reader) { return read_conv_transpose(reader, 3); });
+}
+
+}  // namespace plica

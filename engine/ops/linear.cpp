@@ -1,0 +1,189 @@
+#include "engine/ops/linear.h"
+
+#include <memory>
+#include <sstream>
+#include <utility>
+
+#include "engine/base/fail.h"
+#include "engine/graph/args.h"
+#include "engine/graph/step_builder.h"
+#include "engine/ops/weights.h"
+
+namespace plica {
+
+std::string Linear::describe() const {
+  std::ostringstream out;
+  if (attributes_.alpha != 1) out << "alpha " << attributes_.alpha;
+  if (attributes_.beta != 1) out << (out.tellp() ? ", " : "") << "beta " << attributes_.beta;
+  out << epilogue_.describe();
+  return out.str();
+}
+
+std::vector<Shape> Linear::infer_shapes(std::span<const Shape> inputs, const Bindings&) const {
+  require(inputs.size() == 2u + attributes_.has_bias + epilogue_.residual, ErrorCode::kInternal,
+          name(), ": ", inputs.size(), " inputs");
+  const Shape& x = inputs[0];
+  const Shape& w = inputs[1];
+  require(!x.empty() && w.size() == 2 && w[1 - output_axis()] == x.back(), ErrorCode::kInvalid,
+          name(), ": input of shape ", to_string(x), " and weight of shape ", to_string(w),
+          attributes_.weight_is_kn ? " ([in, out])" : " ([out, in])", " do not fit");
+  Shape y = x;
+  y.back() = w[output_axis()];
+  element_count(y);
+  if (attributes_.has_bias) {
+    require(broadcast_shapes(inputs[2], y) == y, ErrorCode::kInvalid, name(), ": bias of shape ",
+            to_string(inputs[2]), " does not fit the output ", to_string(y));
+  }
+  if (epilogue_.residual) {
+    require(inputs.back() == y, ErrorCode::kInternal, name(), ": residual of shape ",
+            to_string(inputs.back()), " for ", to_string(y));
+  }
+  return {y};
+}
+
+void Linear::evaluate(std::span<const Array* const> inputs, std::span<Array> outputs,
+                      const Bindings&) const {
+  const double* w = inputs[1]->data.data();
+  const int64_t k = inputs[0]->shape.back();
+  const int64_t n = outputs[0].shape.back();
+  const int64_t step = attributes_.weight_is_kn ? n : 1;
+  std::vector<double>& y = outputs[0].data;
+  for (size_t i = 0; i < y.size(); ++i) {
+    const auto column = static_cast<int64_t>(i) % n;
+    const double* x = inputs[0]->data.data() + static_cast<int64_t>(i) / n * k;
+    const double* row = w + (attributes_.weight_is_kn ? column : column * k);
+    double sum = 0;
+    for (int64_t j = 0; j < k; ++j) sum += x[j] * row[j * step];
+    y[i] = attributes_.alpha * sum;
+  }
+  // beta 0 means that the bias is not read: it may be NaN.
+  if (attributes_.has_bias && attributes_.beta != 0) {
+    const Array& bias = *inputs[2];
+    const Shape& shape = outputs[0].shape;
+    for (size_t i = 0; i < y.size(); ++i) {
+      int64_t rest = static_cast<int64_t>(i), at = 0, stride = 1;
+      for (size_t axis = 0; axis < bias.shape.size(); ++axis) {
+        const int64_t size = bias.shape[bias.shape.size() - 1 - axis];
+        const int64_t extent = shape[shape.size() - 1 - axis];
+        if (size != 1) at += rest % extent * stride;
+        stride *= size;
+        rest /= extent;
+      }
+      y[i] += attributes_.beta * bias.data[at];
+    }
+  }
+  epilogue_.apply(outputs[0], epilogue_.residual ? inputs.back() : nullptr);
+}
+
+int64_t Linear::flops(std::span<const Shape> inputs, std::span<const Shape> outputs) const {
+  return 2 * element_count(outputs[0]) * inputs[0].back();
+}
+
+// The affine acts on axis 1, which is the axis of the outputs only if y is a matrix.
+const Constant* Linear::foldable_weight(const Node& node, std::string& why) const {
+  const Constant* weight = constant_input(node, 1);
+  const Constant* bias = attributes_.has_bias ? constant_input(node, 2) : nullptr;
+  if (!weight || weight->shape().size() != 2 || (attributes_.has_bias && !bias)) {
+    why = "the weights are not constant";
+    return nullptr;
+  }
+  if (node.inputs[0]->rank() != 2) {
+    why = "it acts on axis 1, linear on the last axis of its input";
+    return nullptr;
+  }
+  if (bias && bias->count() != 1 && bias->count() != bias->shape().back()) {
+    why = "the bias differs between rows";
+    return nullptr;
+  }
+  return weight;
+}
+
+// y = scale * (alpha w x + beta b) + shift
+bool Linear::fold_output_affine(Graph& graph, Node& node, const Affine& affine, std::string& why) {
+  const Constant* weight = foldable_weight(node, why);
+  if (!weight) return false;
+  if (!epilogue_.empty()) {
+    why = "the layer already ends in" + epilogue_.describe();
+    return false;
+  }
+  if (affine.channels() != weight->shape()[output_axis()]) {
+    why = "the number of channels differs";
+    return false;
+  }
+  Affine scaled = affine;
+  for (double& scale : scaled.scale) scale *= attributes_.beta;
+  const bool reads_bias = attributes_.has_bias && attributes_.beta != 0;
+  Constant bias = Constant::from_doubles(
+      {affine.channels()}, affine_bias(reads_bias ? constant_input(node, 2) : nullptr, scaled));
+  replace_constant(graph, node, 1,
+                   weight->scaled(static_cast<int64_t>(output_axis()), affine.scale));
+  set_bias(graph, node, std::move(bias));
+  return true;
+}
+
+// y = alpha w (scale * x + shift) + beta b
+bool Linear::fold_input_affine(Graph& graph, Node& node, const Affine& affine, std::string& why) {
+  const Constant* weight = foldable_weight(node, why);
+  if (!weight) return false;
+  const int64_t input_axis = 1 - static_cast<int64_t>(output_axis());
+  if (affine.channels() != weight->shape()[input_axis]) {
+    why = "the number of channels differs";
+    return false;
+  }
+  const int64_t n = weight->shape()[output_axis()];
+  std::vector<double> sum(static_cast<size_t>(n));
+  if (!all_zero(affine.shift)) {
+    const std::vector<double> shifted = weight->scaled(input_axis, affine.shift).to_doubles();
+    const int64_t k = affine.channels();
+    for (int64_t i = 0; i < n * k; ++i) {
+      sum[attributes_.weight_is_kn ? i % n : i / k] += attributes_.alpha * shifted[i];
+    }
+    if (attributes_.has_bias && attributes_.beta != 0) {
+      const std::vector<double> old = constant_input(node, 2)->to_doubles();
+      for (int64_t c = 0; c < n; ++c) sum[c] += attributes_.beta * old[old.size() == 1 ? 0 : c];
+    }
+    set_bias(graph, node, Constant::from_doubles({n}, std::move(sum)));
+  }
+  replace_constant(graph, node, 1, weight->scaled(input_axis, affine.scale));
+  return true;
+}
+
+void Linear::set_bias(Graph& graph, Node& node, Constant bias) {
+  if (attributes_.has_bias) {
+    replace_constant(graph, node, 2, std::move(bias));
+  } else {
+    insert_constant(graph, node, 2, node.inputs[1]->name + ".bias", std::move(bias));
+  }
+  attributes_.has_bias = true;
+  attributes_.beta = 1;
+}
+
+void Linear::plan(StepBuilder& builder) const {
+  (void)builder;
+  fail(ErrorCode::kUnsupported, "linear has no kernel yet");
+}
+
+void register_linear(OpRegistry& registry) {
+  registry.add({"aten.linear.default"}, [](ArgReader& reader) -> std::unique_ptr<Op> {
+    reader.tensor("input");
+    reader.tensor("weight");
+    return std::make_unique<Linear>(
+        Linear::Attributes{.has_bias = reader.optional_tensor("bias") >= 0});
+  });
+  registry.add({"aten.mm.default"}, [](ArgReader& reader) -> std::unique_ptr<Op> {
+    reader.tensor("self");
+    reader.tensor("mat2");
+    return std::make_unique<Linear>(Linear::Attributes{.weight_is_kn = true});
+  });
+  registry.add({"aten.addmm.default"}, [](ArgReader& reader) -> std::unique_ptr<Op> {
+    reader.tensor("mat1");
+    reader.tensor("mat2");
+    reader.tensor("self");
+    return std::make_unique<Linear>(Linear::Attributes{.has_bias = true,
+                                                       .weight_is_kn = true,
+                                                       .alpha = reader.number("alpha", 1.0),
+                                                       .beta = reader.number("beta", 1.0)});
+  });
+}
+
+}  // namespace plica
