@@ -33,10 +33,10 @@ class Team {
   }
 
  protected:
+  using TaskFn = void (*)(void* body, int64_t task, int worker);
   explicit Team(int size) : size_(size) {}
 
  private:
-  using TaskFn = void (*)(void* body, int64_t task, int worker);
   /// Only called when size() > 1.
   virtual void run(int64_t count, TaskFn fn, void* body) {
     for (int64_t task = 0; task < count; ++task) fn(body, task, 0);

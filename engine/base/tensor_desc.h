@@ -53,6 +53,27 @@ bool satisfies(const TensorDesc& desc, Layout layout);
 /// For a kPixelRows operand: elements between one pixel and the next.
 int64_t pixel_stride(const TensorDesc& desc);
 
+/// Calls visit(offset) for every element in row-major order of the shape.
+template <typename Visit>
+void for_each_offset(const TensorDesc& desc, Visit&& visit) {
+  for (const int64_t dim : desc.shape) {
+    if (dim == 0) return;
+  }
+  Shape index(desc.shape.size(), 0);
+  int64_t offset = 0;
+  while (true) {
+    visit(offset);
+    size_t axis = desc.shape.size();
+    while (axis-- > 0) {
+      offset += desc.strides[axis];
+      if (++index[axis] < desc.shape[axis]) break;
+      offset -= index[axis] * desc.strides[axis];
+      index[axis] = 0;
+    }
+    if (axis == static_cast<size_t>(-1)) return;
+  }
+}
+
 /// One past the largest offset that the tensor touches; 0 if it is empty.
 int64_t extent(const TensorDesc& desc);
 

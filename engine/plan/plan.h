@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/kernel.h"
+#include "engine/base/tensor_desc.h"
+#include "engine/graph/graph.h"
+#include "engine/plan/pack_cache.h"
+
+namespace plica {
+
+struct PlanOptions {
+  int threads = 1;  ///< Scratch memory is laid out for this many.
+  bool onednn = true;
+  bool keep_values = false;  ///< No memory is used twice: every value can be read after a run.
+
+  bool operator==(const PlanOptions&) const = default;
+};
+
+/// Where the memory of one or more values is.
+struct Buffer {
+  enum class Kind {
+    kArena,     ///< `offset` bytes into the session's arena.
+    kInput,     ///< The caller's input number `index`.
+    kOutput,    ///< The caller's output number `index`.
+    kConstant,  ///< `constant`, shared by all sessions of the model.
+  };
+  Kind kind = Kind::kArena;
+  size_t bytes = 0;
+  size_t offset = 0;
+  int index = 0;
+  PackedWeights constant;
+  int first_step = -1;
+  int last_step = -1;
+};
+
+/// A place in a buffer, `offset` elements from its start.
+struct Operand {
+  int buffer = -1;
+  int64_t offset = 0;
+};
+
+/// One kernel and what it works on.
+struct Step {
+  std::string node;  ///< Label of the node; "copy of x" for a change of layout.
+  std::string kernel_name;
+  std::shared_ptr<const Kernel> kernel;
+  std::vector<Operand> inputs;  ///< By input of the node; buffer -1 where the kernel reads none.
+  std::vector<Operand> outputs;
+  int workspace = -1;  ///< Buffer of the scratch memory.
+  Shape output_shape;
+  int64_t flops = 0;
+  int64_t bytes = 0;  ///< Activations read and written.
+};
+
+/// A value that can be found in memory after a run (only with PlanOptions::keep_values).
+struct KeptValue {
+  const Value* value = nullptr;
+  Operand operand;
+  TensorDesc desc;
+};
+
+/// A graph bound to concrete shapes: what a session executes. Immutable, shared by sessions.
+struct Plan {
+  std::vector<Shape> input_shapes, output_shapes;
+  std::vector<Buffer> buffers;
+  std::vector<Step> steps;
+  std::vector<KeptValue> values;
+  size_t arena_bytes = 0;
+  size_t arena_lower_bound = 0;
+  int64_t flops = 0;
+  int threads = 1;
+};
+
+/// Throws Error if the shapes do not fit the graph's inputs. `graph` and `cache` must outlive the
+/// plan.
+Plan make_plan(const Graph& graph, const std::vector<Shape>& input_shapes, PackCache& cache,
+               const PlanOptions& options);
+
+}  // namespace plica

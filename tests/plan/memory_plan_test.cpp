@@ -1,0 +1,59 @@
+#include "engine/plan/memory_plan.h"
+
+#include <catch2/catch_test_macros.hpp>
+#include <random>
+
+#include "engine/base/aligned_buffer.h"
+
+namespace plica {
+namespace {
+
+void check_disjoint(const std::vector<Lifetime>& lives, const MemoryPlan& plan) {
+  for (size_t a = 0; a < lives.size(); ++a) {
+    CHECK(plan.offsets[a] % kAlignment == 0);
+    CHECK(plan.offsets[a] + lives[a].bytes <= plan.bytes);
+    for (size_t b = 0; b < a; ++b) {
+      const bool together = lives[a].first <= lives[b].last && lives[b].first <= lives[a].last;
+      const bool apart = plan.offsets[a] + lives[a].bytes <= plan.offsets[b] ||
+                         plan.offsets[b] + lives[b].bytes <= plan.offsets[a];
+      CHECK((!together || apart));
+    }
+  }
+}
+
+TEST_CASE("no memory at all is planned as none") {
+  const MemoryPlan plan = plan_memory({});
+  CHECK(plan.bytes == 0);
+}
+
+TEST_CASE("a chain needs two neighbouring buffers at a time") {
+  const std::vector<Lifetime> lives{{1024, 0, 1}, {1024, 1, 2}, {1024, 2, 3}, {1024, 3, 4}};
+  const MemoryPlan plan = plan_memory(lives);
+  check_disjoint(lives, plan);
+  CHECK(plan.bytes == 2048);
+  CHECK(plan.lower_bound == 2048);
+}
+
+TEST_CASE("a small buffer goes into the smallest gap that holds it") {
+  const std::vector<Lifetime> lives{{4096, 0, 9}, {2048, 0, 1}, {1024, 0, 9}, {1024, 2, 9}};
+  const MemoryPlan plan = plan_memory(lives);
+  check_disjoint(lives, plan);
+  CHECK(plan.bytes == plan.lower_bound);
+}
+
+TEST_CASE("random lifetimes never overlap and waste little") {
+  std::mt19937 random(7);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<Lifetime> lives;
+    for (int i = 0; i < 40; ++i) {
+      const int first = static_cast<int>(random() % 30);
+      lives.push_back({random() % 5000, first, first + static_cast<int>(random() % 6)});
+    }
+    const MemoryPlan plan = plan_memory(lives);
+    check_disjoint(lives, plan);
+    CHECK(plan.bytes <= 2 * plan.lower_bound);
+  }
+}
+
+}  // namespace
+}  // namespace plica
