@@ -1,0 +1,302 @@
+#include "engine/kernels/pool.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+#include "engine/kernels/dispatch.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/pool.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+#ifndef PLICA_KERNELS_POOL_ROW_
+#define PLICA_KERNELS_POOL_ROW_
+namespace plica {
+
+/// One row of output pixels. Steps count floats.
+struct PoolRow {
+  const float* src;  ///< Pixel 0 of the first row of the first plane of the windows.
+  float* dst;
+  int64_t channels, pixel_stride, dst_stride;
+  int64_t planes, plane_step;
+  int64_t rows, row_step;
+  int64_t col_step;
+  const PoolAxis::Window* windows;
+  int64_t pixels;
+  int64_t outer_divisor;  ///< Product of depth's and height's divisors, or the override.
+  bool fixed_divisor;
+};
+
+}  // namespace plica
+#endif  // PLICA_KERNELS_POOL_ROW_
+
+HWY_BEFORE_NAMESPACE();
+namespace plica {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DF = hn::ScalableTag<float>;
+using VF = hn::Vec<DF>;
+using DD = hn::ScalableTag<double>;
+using VD = hn::Vec<DD>;
+using DHalf = hn::Rebind<float, DD>;
+
+constexpr int64_t kMaxFloatTaps = 16;
+
+// A whole vector, or the first `count` lanes.
+struct Whole {
+  template <class D>
+  HWY_INLINE hn::Vec<D> load(D d, const float* p) const {
+    return hn::LoadU(d, p);
+  }
+  template <class D>
+  HWY_INLINE void store(hn::Vec<D> v, D d, float* p) const {
+    hn::StoreU(v, d, p);
+  }
+};
+struct Part {
+  size_t count;
+  template <class D>
+  HWY_INLINE hn::Vec<D> load(D d, const float* p) const {
+    return hn::LoadN(d, p, count);
+  }
+  template <class D>
+  HWY_INLINE void store(hn::Vec<D> v, D d, float* p) const {
+    hn::StoreN(v, d, p, count);
+  }
+};
+
+// The accumulators: start, tap, result. `scale` is what the average needs of its window.
+struct Scale {
+  float divisor;
+  float reciprocal;  // 0 unless it is exact
+};
+
+struct Maximum {
+  using D = DF;
+  struct State {
+    VF max;
+    hn::Mask<DF> nan;
+  };
+  static HWY_INLINE State start() {
+    const DF d;
+    return {hn::Set(d, -std::numeric_limits<float>::infinity()), hn::MaskFalse(d)};
+  }
+  static HWY_INLINE void tap(State& state, VF x) {
+    state.max = hn::Max(state.max, x);
+    state.nan = hn::Or(state.nan, hn::IsNaN(x));
+  }
+  static HWY_INLINE VF result(const State& state, Scale) {
+    return hn::IfThenElse(state.nan, hn::NaN(DF()), state.max);
+  }
+};
+
+struct FloatSum {
+  using D = DF;
+  struct State {
+    VF sum;
+  };
+  static HWY_INLINE State start() { return {hn::Zero(DF())}; }
+  static HWY_INLINE void tap(State& state, VF x) { state.sum = hn::Add(state.sum, x); }
+  static HWY_INLINE VF result(const State& state, Scale scale) {
+    const DF d;
+    if (scale.reciprocal != 0) return hn::Mul(state.sum, hn::Set(d, scale.reciprocal));
+    return hn::Div(state.sum, hn::Set(d, scale.divisor));
+  }
+};
+
+struct DoubleSum {
+  using D = DHalf;
+  struct State {
+    VD sum;
+  };
+  static HWY_INLINE State start() { return {hn::Zero(DD())}; }
+  static HWY_INLINE void tap(State& state, hn::Vec<DHalf> x) {
+    state.sum = hn::Add(state.sum, hn::PromoteTo(DD(), x));
+  }
+  static HWY_INLINE hn::Vec<DHalf> result(const State& state, Scale scale) {
+    const DD d;
+    return hn::DemoteTo(DHalf(), hn::Div(state.sum, hn::Set(d, scale.divisor)));
+  }
+};
+
+// `kVectors` neighbouring vectors of one pixel, any window.
+template <class Acc, int kVectors, class Access>
+HWY_INLINE void AnyWindow(const PoolRow& row, const float* src, int64_t cols, Scale scale,
+                          Access access, float* dst) {
+  const typename Acc::D d;
+  const size_t lanes = hn::Lanes(d);
+  typename Acc::State state[kVectors];
+  for (int v = 0; v < kVectors; ++v) state[v] = Acc::start();
+  for (int64_t plane = 0; plane < row.planes; ++plane) {
+    for (int64_t y = 0; y < row.rows; ++y) {
+      const float* p = src + plane * row.plane_step + y * row.row_step;
+      for (int64_t x = 0; x < cols; ++x, p += row.col_step) {
+        for (int v = 0; v < kVectors; ++v) Acc::tap(state[v], access.load(d, p + v * lanes));
+      }
+    }
+  }
+  for (int v = 0; v < kVectors; ++v) {
+    access.store(Acc::result(state[v], scale), d, dst + v * lanes);
+  }
+}
+
+// One vector of one pixel, a window of kRows x kCols in one plane.
+template <class Acc, int kRows, int kCols, class Access>
+HWY_INLINE void FixedWindow(const PoolRow& row, const float* src, Scale scale, Access access,
+                            float* dst) {
+  const typename Acc::D d;
+  typename Acc::State state = Acc::start();
+  for (int y = 0; y < kRows; ++y) {
+    for (int x = 0; x < kCols; ++x) {
+      Acc::tap(state, access.load(d, src + y * row.row_step + x * row.col_step));
+    }
+  }
+  access.store(Acc::result(state, scale), d, dst);
+}
+
+// Calls body(access, channel) for all channels; the last vector overlaps the one before it.
+template <class D, class Body>
+HWY_INLINE void EachVector(D d, int64_t channels, Body body) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  if (channels < lanes) {
+    body(Part{static_cast<size_t>(channels)}, 0);
+    return;
+  }
+  int64_t c = 0;
+  for (; c + lanes <= channels; c += lanes) body(Whole(), c);
+  if (c < channels) body(Whole(), channels - lanes);
+}
+
+template <class Acc>
+HWY_INLINE void Pixel(const PoolRow& row, const float* src, int64_t cols, Scale scale, float* dst) {
+  const typename Acc::D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  if (row.planes == 1 && row.rows == 2 && cols == 2) {
+    EachVector(d, row.channels, [&](auto access, int64_t c) HWY_ATTR {
+      FixedWindow<Acc, 2, 2>(row, src + c, scale, access, dst + c);
+    });
+    return;
+  }
+  if (row.planes == 1 && row.rows == 3 && cols == 3) {
+    EachVector(d, row.channels, [&](auto access, int64_t c) HWY_ATTR {
+      FixedWindow<Acc, 3, 3>(row, src + c, scale, access, dst + c);
+    });
+    return;
+  }
+  int64_t c = 0;
+  for (; c + 4 * lanes <= row.channels; c += 4 * lanes) {
+    AnyWindow<Acc, 4>(row, src + c, cols, scale, Whole(), dst + c);
+  }
+  if (c == row.channels) return;
+  // Fewer than four vectors are left; an overlap may reach back into what is done.
+  const int64_t from = c;
+  EachVector(d, row.channels - from, [&](auto access, int64_t k) HWY_ATTR {
+    AnyWindow<Acc, 1>(row, src + from + k, cols, scale, access, dst + from + k);
+  });
+}
+
+HWY_INLINE bool IsPowerOfTwo(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
+
+void MaxRow(const PoolRow& row) {
+  for (int64_t x = 0; x < row.pixels; ++x) {
+    const PoolAxis::Window& window = row.windows[x];
+    Pixel<Maximum>(row, row.src + window.first * row.pixel_stride, window.count, {1, 1},
+                   row.dst + x * row.dst_stride);
+  }
+}
+
+void AverageRow(const PoolRow& row) {
+  for (int64_t x = 0; x < row.pixels; ++x) {
+    const PoolAxis::Window& window = row.windows[x];
+    const float* src = row.src + window.first * row.pixel_stride;
+    float* dst = row.dst + x * row.dst_stride;
+    const int64_t taps = row.planes * row.rows * window.count;
+    int64_t divisor = row.fixed_divisor ? row.outer_divisor : row.outer_divisor * window.divisor;
+    if (taps == 0) divisor = 1;
+    const auto value = static_cast<float>(divisor);
+    if (taps <= kMaxFloatTaps) {
+      const float reciprocal = IsPowerOfTwo(divisor) ? 1.0f / value : 0.0f;
+      Pixel<FloatSum>(row, src, window.count, {value, reciprocal}, dst);
+    } else {
+      Pixel<DoubleSum>(row, src, window.count, {value, 0}, dst);
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace plica
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace plica {
+namespace {
+
+HWY_EXPORT(MaxRow);
+HWY_EXPORT(AverageRow);
+
+class PoolKernel final : public Kernel {
+ public:
+  explicit PoolKernel(PoolProblem problem) : p_(std::move(problem)) {
+    choose_target();
+    row_fn_ = p_.kind == PoolProblem::Kind::kMax ? HWY_DYNAMIC_POINTER(MaxRow)
+                                                 : HWY_DYNAMIC_POINTER(AverageRow);
+    rows_ = p_.batch * size(p_.depth) * size(p_.height);
+    // Few rows, e.g. global pooling: threads share the channels as well.
+    chunk_ = rows_ < 16 ? std::min<int64_t>(p_.channels, 128) : p_.channels;
+    chunks_ = chunk_ == 0 ? 0 : (p_.channels + chunk_ - 1) / chunk_;
+  }
+
+  void run(const KernelArgs& args, Team& team) const noexcept override {
+    const float* src = args.in[0];
+    float* dst = args.out[0];
+    team.for_each(rows_ * chunks_, [&](int64_t task, int) {
+      run_row(src, dst, task / chunks_, task % chunks_ * chunk_);
+    });
+  }
+
+ private:
+  static int64_t size(const PoolAxis& axis) { return static_cast<int64_t>(axis.windows.size()); }
+
+  void run_row(const float* src, float* dst, int64_t index, int64_t channel) const {
+    const int64_t oh = size(p_.height), od = size(p_.depth), ow = size(p_.width);
+    const PoolAxis::Window& rows = p_.height.windows[index % oh];
+    const PoolAxis::Window& planes = p_.depth.windows[index / oh % od];
+    const int64_t image = index / oh / od;
+    const int64_t row_stride = p_.width.in * p_.src_pixel_stride;
+    const int64_t plane_stride = p_.height.in * row_stride;
+    PoolRow row;
+    row.src = src + image * p_.depth.in * plane_stride + planes.first * plane_stride +
+              rows.first * row_stride + channel;
+    row.dst = dst + index * ow * p_.channels + channel;
+    row.channels = std::min(chunk_, p_.channels - channel);
+    row.pixel_stride = p_.src_pixel_stride;
+    row.dst_stride = p_.channels;
+    row.planes = planes.count;
+    row.plane_step = p_.depth.step * plane_stride;
+    row.rows = rows.count;
+    row.row_step = p_.height.step * row_stride;
+    row.col_step = p_.width.step * p_.src_pixel_stride;
+    row.windows = p_.width.windows.data();
+    row.pixels = ow;
+    row.fixed_divisor = p_.divisor != 0;
+    row.outer_divisor = row.fixed_divisor ? p_.divisor : planes.divisor * rows.divisor;
+    row_fn_(row);
+  }
+
+  PoolProblem p_;
+  void (*row_fn_)(const PoolRow&);
+  int64_t rows_ = 0, chunk_ = 0, chunks_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_pool_kernel(PoolProblem problem) {
+  return std::make_unique<PoolKernel>(std::move(problem));
+}
+
+}  // namespace plica
+#endif  // HWY_ONCE
