@@ -1,0 +1,1 @@
+"""PyTorch definitions of the models that Plica is checked with."""

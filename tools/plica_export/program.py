@@ -1,0 +1,110 @@
+"""From a prepared module to a .pt2 file."""
+
+import inspect
+import warnings
+
+import torch
+from torch.export import Dim
+
+from .errors import Refusal, one_line
+from .module import agree, batch_dependence, random_inputs, refuse_random, run
+
+DEFAULT_BATCH_MAX = 65536
+# Metadata of each node that names source files of the exporting machine, or is never read again.
+_DROPPED_META = ("stack_trace", "source_fn_stack", "from_node", "torch_fn", "custom")
+
+
+def _export(model, inputs, dim=None):
+    dynamic = None
+    if dim is not None:
+        parameters = inspect.signature(model.forward).parameters.values()
+        each = tuple({0: dim} for _ in inputs)
+        starred = any(p.kind == p.VAR_POSITIONAL for p in parameters)
+        dynamic = (each,) if starred else each
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.export.export(model, tuple(inputs), dynamic_shapes=dynamic)
+
+
+def _module_path(node):
+    """The path of the innermost module that a node of the exported graph comes from."""
+    stack = node.meta.get("nn_module_stack") or {}
+    entries = list(stack.values())
+    return entries[-1][0] if entries and entries[-1][0] else node.name
+
+
+def _refuse_training(program):
+    for node in program.graph.nodes:
+        if node.op != "call_function":
+            continue
+        schema = getattr(node.target, "_schema", None)
+        if schema is None:
+            continue
+        names = [argument.name for argument in schema.arguments]
+        args = {**dict(zip(names, node.args)), **node.kwargs}
+        name = schema.name.split("::")[-1].rstrip("_")
+        on_data = isinstance(args.get("input"), torch.fx.Node) and \
+            not _is_constant(args["input"], program)
+        if name in ("batch_norm", "dropout", "alpha_dropout", "feature_dropout") and on_data and \
+                args.get("training", args.get("train")):
+            why = ("has no running statistics" if args.get("running_mean") is None and
+                   name == "batch_norm" else "is in training mode")
+            raise Refusal(f"{_module_path(node)}: {name} {why}, so its output depends on the whole "
+                          "batch or on chance: Plica runs models as eval() leaves them")
+        if name == "instance_norm" and args.get("use_input_stats") is None:
+            continue
+    if program.graph_signature.buffers_to_mutate:
+        changed = ", ".join(program.graph_signature.buffers_to_mutate.values())
+        raise Refusal(f"the model changes its buffers in eval mode: {changed}")
+
+
+def _is_constant(node, program):
+    """Whether a node depends on no user input."""
+    users, seen, queue = set(program.graph_signature.user_inputs), set(), [node]
+    while queue:
+        current = queue.pop()
+        if current.name in users and current.op == "placeholder":
+            return False
+        if current not in seen:
+            seen.add(current)
+            queue += current.all_input_nodes
+    return True
+
+
+def to_program(model, shapes, note, static_batch=False, batch_max=DEFAULT_BATCH_MAX):
+    """The ExportedProgram of a prepared module, and whether its batch is dynamic."""
+    given = random_inputs(shapes)
+    expected = run(model, given)
+    refuse_random(model, given)
+    program = None
+    if not static_batch:
+        reason = batch_dependence(model, shapes)
+        if reason is None:
+            try:
+                program = _export(model, random_inputs(shapes, 2),
+                                  Dim("batch", min=1, max=batch_max))
+            except Exception as error:
+                reason = "torch.export cannot make it dynamic: " + one_line(error, 300)
+        if program is None:
+            note(f"static batch of {shapes[0][0] if shapes[0] else 1}: {reason}")
+    dynamic = program is not None
+    if not dynamic:
+        try:
+            program = _export(model, given)
+        except Exception as error:
+            raise Refusal(f"torch.export refuses the model: {one_line(error)}") from error
+    _refuse_training(program)
+    for inputs, outputs in [(given, expected)] + (
+            [(several := random_inputs(shapes, 3), run(model, several))] if dynamic else []):
+        if not agree(run(program.module(), inputs), outputs, 1e-5):
+            raise Refusal("the exported program computes something else than the module")
+    return program, dynamic
+
+
+def save(program, path):
+    """Writes the program without sample inputs and without paths of this machine."""
+    for node in program.graph.nodes:
+        for key in _DROPPED_META:
+            node.meta.pop(key, None)
+    program.example_inputs = None
+    torch.export.save(program, path)
