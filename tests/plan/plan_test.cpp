@@ -3,7 +3,9 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "engine/base/fail.h"
+#include "engine/base/thread_pool.h"
 #include "engine/plan/executor.h"
+#include "tests/support/allocations.h"
 
 namespace plica {
 namespace {
@@ -127,6 +129,22 @@ TEST_CASE("a batch of none runs nothing") {
   graph.symbols["n"] = {0, 8};
   PackCache cache;
   check_run(graph, make_plan(graph, {{0, 3, 4, 5}}, cache, {}), {1});
+}
+
+TEST_CASE("a run allocates nothing") {
+  if (!test::allocations_are_counted()) SKIP("this build has another malloc");
+  const Graph graph = chain({Layout::kChannelsLast, Layout::kRowMajor, Layout::kAny}, {0, 2});
+  PackCache cache;
+  ThreadPool::instance().reserve(2);
+  Executor executor;
+  executor.bind(std::make_shared<Plan>(make_plan(graph, {{8, 3, 4, 5}}, cache, {})));
+  std::vector<float> x(480), y(480), z(480);
+  const float* input = x.data();
+  float* outputs[] = {y.data(), z.data()};
+  const int64_t before = test::allocations();
+  for (int i = 0; i < 10; ++i) executor.run(&input, outputs, 1 + i % 2);
+  CHECK(test::allocations() == before);
+  CHECK(before > 0);
 }
 
 TEST_CASE("shapes outside the declared range are refused") {
