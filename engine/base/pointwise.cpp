@@ -8,12 +8,13 @@ namespace {
 
 double clamp(double x, double lo, double hi) {
   if (std::isnan(x)) return x;
-  return x < lo ? lo : (x > hi ? hi : x);
+  const double raised = x < lo ? lo : x;
+  return raised > hi ? hi : raised;
 }
 
 double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
-double softplus(double x) { return x > 30.0 ? x : std::log1p(std::exp(x)); }
+double softplus(double x) { return (x < 0 ? 0.0 : x) + std::log1p(std::exp(-std::fabs(x))); }
 
 }  // namespace
 
@@ -27,9 +28,9 @@ double apply(const Pointwise& f, double x) {
       return clamp(x, f.a, f.b);
     case Pointwise::kLeakyRelu:
       return x >= 0 || std::isnan(x) ? x : f.a * x;
-    // a: alpha, the value at -infinity is -a.
+    // a: alpha, the value at -infinity is -a. b: factor of the negative part's argument.
     case Pointwise::kElu:
-      return x > 0 || std::isnan(x) ? x : f.a * std::expm1(x);
+      return x > 0 || std::isnan(x) ? x : f.a * std::expm1(x * f.b);
     case Pointwise::kSigmoid:
       return sigmoid(x);
     case Pointwise::kTanh:
@@ -44,10 +45,11 @@ double apply(const Pointwise& f, double x) {
       return x * clamp(x + 3.0, 0.0, 6.0) / 6.0;
     case Pointwise::kHardsigmoid:
       return clamp(x + 3.0, 0.0, 6.0) / 6.0;
+    // a: beta. b: threshold on beta * x above which it is the identity.
     case Pointwise::kSoftplus:
-      return softplus(x);
+      return x * f.a > f.b ? x : softplus(x * f.a) / f.a;
     case Pointwise::kMish:
-      return x * std::tanh(softplus(x));
+      return std::isnan(x) ? x : x * std::tanh(softplus(x));
     case Pointwise::kExp:
       return std::exp(x);
     case Pointwise::kLog:
@@ -92,13 +94,17 @@ std::string to_string(const Pointwise& f) {
     case Pointwise::kClamp:
       if (f.a == 0 && std::isinf(f.b)) return "relu";
       if (f.a == 0 && f.b == 6) return "relu6";
-      out << "clamp(" << f.a << ", " << f.b << ")";
-      break;
+      [[fallthrough]];
+    case Pointwise::kSoftplus:
     case Pointwise::kScale:
-      out << "scale(" << f.a << ", " << f.b << ")";
+      out << name(f.kind) << "(" << f.a << ", " << f.b << ")";
+      break;
+    case Pointwise::kElu:
+      out << "elu(" << f.a;
+      if (f.b != 1) out << ", " << f.b;
+      out << ")";
       break;
     case Pointwise::kLeakyRelu:
-    case Pointwise::kElu:
     case Pointwise::kPow:
       out << name(f.kind) << "(" << f.a << ")";
       break;

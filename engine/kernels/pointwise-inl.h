@@ -1,0 +1,118 @@
+// The vector form of every function in base/pointwise.h, for kernels that apply one in their
+// epilogue, and the loop over a row.
+
+#include <cstddef>
+
+#include "engine/base/pointwise.h"
+#include "hwy/highway.h"
+
+#if defined(PLICA_ENGINE_KERNELS_POINTWISE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PLICA_ENGINE_KERNELS_POINTWISE_INL_H_
+#undef PLICA_ENGINE_KERNELS_POINTWISE_INL_H_
+#else
+#define PLICA_ENGINE_KERNELS_POINTWISE_INL_H_
+#endif
+
+#include "engine/kernels/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace plica {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// f(x) with the parameters a and b of `kind` broadcast to vectors. The same operations for every
+/// lane and every vector length.
+template <Pointwise::Kind kind, class D, class V = hn::VFromD<D>>
+HWY_INLINE V apply_pointwise(D d, V x, V a, V b) {
+  (void)a, (void)b;
+  const V one = hn::Set(d, 1.0f);
+  if constexpr (kind == Pointwise::kIdentity) {
+    return x;
+  } else if constexpr (kind == Pointwise::kClamp) {
+    return min_keep_nan(b, max_keep_nan(a, x));
+  } else if constexpr (kind == Pointwise::kLeakyRelu) {
+    return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Mul(x, a), x);
+  } else if constexpr (kind == Pointwise::kElu) {
+    const V negative = hn::Mul(a, vec_expm1_negative(d, hn::Mul(x, b)));
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, negative);
+  } else if constexpr (kind == Pointwise::kSigmoid) {
+    return vec_sigmoid(d, x);
+  } else if constexpr (kind == Pointwise::kTanh) {
+    return vec_tanh(d, x);
+  } else if constexpr (kind == Pointwise::kSilu) {
+    return hn::Div(x, vec_one_plus_exp_minus(d, x));
+  } else if constexpr (kind == Pointwise::kGeluErf) {
+    const V erf = vec_erf(d, hn::Mul(x, hn::Set(d, 0.707106781f)));
+    const V half = hn::Mul(x, hn::Set(d, 0.5f));
+    return hn::MulAdd(half, erf, half);
+  } else if constexpr (kind == Pointwise::kGeluTanh) {
+    // (1 + tanh(u)) / 2 = 1 / (1 + e^-2u), with 2u = x (c0 + c1 x^2).
+    const V c = hn::MulAdd(hn::Mul(x, x), hn::Set(d, 0.0713548163f), hn::Set(d, 1.59576912f));
+    return hn::Div(x, vec_one_plus_exp_minus(d, hn::Mul(x, c)));
+  } else if constexpr (kind == Pointwise::kHardswish || kind == Pointwise::kHardsigmoid) {
+    V y = hn::Add(x, hn::Set(d, 3.0f));
+    y = min_keep_nan(hn::Set(d, 6.0f), max_keep_nan(hn::Zero(d), y));
+    y = hn::Mul(y, hn::Set(d, 1.0f / 6));
+    if constexpr (kind == Pointwise::kHardswish) y = hn::Mul(x, y);
+    return y;
+  } else if constexpr (kind == Pointwise::kSoftplus) {
+    // log(1 + e^z) = max(z, 0) + log1p(e^-|z|)
+    const V z = hn::Mul(x, a);
+    const V tail = vec_log1p(d, vec_exp(d, hn::Neg(hn::Abs(z))));
+    const V y = hn::Div(hn::Add(max_keep_nan(hn::Zero(d), z), tail), a);
+    return hn::IfThenElse(hn::Gt(z, b), x, y);
+  } else if constexpr (kind == Pointwise::kMish) {
+    // tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2). From x = 20 on it rounds to 1.
+    const V two = hn::Set(d, 2.0f);
+    const V e = vec_exp(d, min_keep_nan(hn::Set(d, 20.0f), x));
+    const V n = hn::Mul(e, hn::Add(e, two));
+    return hn::Mul(x, hn::Div(n, hn::Add(n, two)));
+  } else if constexpr (kind == Pointwise::kExp) {
+    return vec_exp(d, x);
+  } else if constexpr (kind == Pointwise::kLog) {
+    return vec_log(d, x);
+  } else if constexpr (kind == Pointwise::kErf) {
+    return vec_erf(d, x);
+  } else if constexpr (kind == Pointwise::kSqrt) {
+    return hn::Sqrt(x);
+  } else if constexpr (kind == Pointwise::kRsqrt) {
+    return hn::Div(one, hn::Sqrt(x));
+  } else if constexpr (kind == Pointwise::kReciprocal) {
+    return hn::Div(one, x);
+  } else if constexpr (kind == Pointwise::kAbs) {
+    return hn::Abs(x);
+  } else if constexpr (kind == Pointwise::kNeg) {
+    return hn::Neg(x);
+  } else if constexpr (kind == Pointwise::kSquare) {
+    return hn::Mul(x, x);
+  } else if constexpr (kind == Pointwise::kPow) {
+    return vec_pow(d, x, a);
+  } else {
+    static_assert(kind == Pointwise::kScale, "a function without a vector form");
+    return hn::MulAdd(x, a, b);
+  }
+}
+
+/// dst[i] = f(src[i]), in place or apart. src may be misaligned.
+template <Pointwise::Kind kind>
+HWY_NOINLINE void pointwise_row(const float* src, float* dst, size_t n, float a, float b) {
+  const hn::ScalableTag<float> d;
+  const size_t lanes = hn::Lanes(d);
+  const auto va = hn::Set(d, a);
+  const auto vb = hn::Set(d, b);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    hn::StoreU(apply_pointwise<kind>(d, hn::LoadU(d, src + i), va, vb), d, dst + i);
+  }
+  if (i < n) {
+    const auto x = hn::LoadN(d, src + i, n - i);
+    hn::StoreN(apply_pointwise<kind>(d, x, va, vb), d, dst + i, n - i);
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace plica
+HWY_AFTER_NAMESPACE();
+
+#endif  // PLICA_ENGINE_KERNELS_POINTWISE_INL_H_
