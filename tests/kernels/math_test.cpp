@@ -155,7 +155,7 @@ const auto nowhere = [](float) { return false; };
 
 TEST_CASE("vector exp, log and relatives keep their error bounds on every target", "[math]") {
   check(
-      "exp", 1, PLICA_PICK(row_exp), [](double x) { return std::exp(x); }, nowhere);
+      "exp", 1.1, PLICA_PICK(row_exp), [](double x) { return std::exp(x); }, nowhere);
   check(
       "expm1", 2, PLICA_PICK(row_expm1), [](double x) { return std::expm1(x); }, nowhere);
   check(
@@ -175,7 +175,7 @@ TEST_CASE("vector sigmoid, tanh and erf keep their error bounds on every target"
   check(
       "tanh", 3, PLICA_PICK(row_tanh), [](double x) { return std::tanh(x); }, nowhere);
   check(
-      "erf", 4, PLICA_PICK(row_erf), [](double x) { return std::erf(x); }, nowhere);
+      "erf", 6, PLICA_PICK(row_erf), [](double x) { return std::erf(x); }, nowhere);
 }
 
 TEST_CASE("vector pow keeps its error bound and C's special cases on every target", "[math]") {
