@@ -1,0 +1,187 @@
+#include "engine/kernels/mlp.h"
+
+#include <algorithm>
+
+#include "engine/kernels/dispatch.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/mlp.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+#ifndef PLICA_KERNELS_MLP_CONSTANTS_
+#define PLICA_KERNELS_MLP_CONSTANTS_
+namespace plica {
+
+// A row of a block is one or more whole vectors on every target.
+constexpr int64_t kMlpPad = 16;
+// Four AVX-512 vectors: with four chains each, 16 accumulators.
+constexpr int64_t kMlpBlock = 64;
+constexpr int kMlpChains = 4;
+// Rows that share one pass over the weights.
+constexpr int64_t kMlpRows = 4;
+
+}  // namespace plica
+#endif  // PLICA_KERNELS_MLP_CONSTANTS_
+
+HWY_BEFORE_NAMESPACE();
+namespace plica {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DF = hn::ScalableTag<float>;
+using VF = hn::Vec<DF>;
+
+// R rows times V vectors of columns. `width` is the block's, `src_stride` lies between rows.
+template <int R, int V>
+HWY_INLINE void columns(const MlpLayer& layer, const float* HWY_RESTRICT w, int64_t width,
+                        const float* HWY_RESTRICT bias, const float* HWY_RESTRICT src,
+                        int64_t src_stride, float* HWY_RESTRICT dst, int64_t dst_stride) {
+  const DF d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  VF sum[R][V][kMlpChains];
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < V; ++v) {
+      for (int c = 0; c < kMlpChains; ++c) sum[r][v][c] = hn::Zero(d);
+    }
+  }
+  const auto add = [&](int c, int64_t k) HWY_ATTR {
+    for (int v = 0; v < V; ++v) {
+      const VF weights = hn::LoadU(d, w + k * width + v * lanes);
+      for (int r = 0; r < R; ++r) {
+        sum[r][v][c] = hn::MulAdd(hn::Set(d, src[r * src_stride + k]), weights, sum[r][v][c]);
+      }
+    }
+  };
+  int64_t k = 0;
+  for (; k + kMlpChains <= layer.in; k += kMlpChains) {
+    for (int c = 0; c < kMlpChains; ++c) add(c, k + c);
+  }
+  if (k < layer.in) add(0, k);
+  if (k + 1 < layer.in) add(1, k + 1);
+  if (k + 2 < layer.in) add(2, k + 2);
+
+  const VF lo = hn::Set(d, layer.lo), hi = hn::Set(d, layer.hi);
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < V; ++v) {
+      const VF* c = sum[r][v];
+      VF y = hn::Add(hn::Add(hn::Add(c[0], c[1]), hn::Add(c[2], c[3])),
+                     hn::LoadU(d, bias + v * lanes));
+      // Not Min and Max, which lose NaN.
+      y = hn::IfThenElse(hn::Lt(y, lo), lo, y);
+      y = hn::IfThenElse(hn::Gt(y, hi), hi, y);
+      hn::StoreU(y, d, dst + r * dst_stride + v * lanes);
+    }
+  }
+}
+
+// V is as large as the registers allow: 16 accumulators with AVX-512, 8 elsewhere.
+constexpr int kMaxVectors = HWY_MAX_BYTES >= 64 ? 4 : 2;
+
+template <int R>
+HWY_INLINE void layer_rows(const MlpLayer& layer, const float* src, int64_t src_stride, float* dst,
+                           int64_t dst_stride) {
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(DF()));
+  constexpr int kVectors = R == 1 ? kMaxVectors : 1;
+  const float* weights = layer.weights;
+  for (int64_t block = 0; block < layer.out; block += kMlpBlock) {
+    const int64_t left = (layer.out - block + kMlpPad - 1) / kMlpPad * kMlpPad;
+    const int64_t width = left < kMlpBlock ? left : kMlpBlock;
+    for (int64_t at = 0; at < width;) {
+      const int64_t vectors = (width - at) / lanes;
+      const float* w = weights + at;
+      const float* bias = layer.bias + block + at;
+      float* y = dst + block + at;
+      if (kVectors >= 4 && vectors >= 4) {
+        columns<R, kVectors >= 4 ? 4 : 1>(layer, w, width, bias, src, src_stride, y, dst_stride);
+        at += 4 * lanes;
+      } else if (kVectors >= 3 && vectors == 3) {
+        columns<R, kVectors >= 3 ? 3 : 1>(layer, w, width, bias, src, src_stride, y, dst_stride);
+        at += 3 * lanes;
+      } else if (kVectors >= 2 && vectors >= 2) {
+        columns<R, kVectors >= 2 ? 2 : 1>(layer, w, width, bias, src, src_stride, y, dst_stride);
+        at += 2 * lanes;
+      } else {
+        columns<R, 1>(layer, w, width, bias, src, src_stride, y, dst_stride);
+        at += lanes;
+      }
+    }
+    weights += layer.in * width;
+  }
+}
+
+template <int R>
+HWY_INLINE void network_rows(const MlpLayer* layers, size_t count, const float* src, float* dst,
+                             float* scratch, int64_t widest) {
+  float* now = scratch;
+  float* next = scratch + kMlpRows * widest;
+  int64_t src_stride = layers[0].in;
+  for (size_t i = 0; i < count; ++i) {
+    const MlpLayer& layer = layers[i];
+    layer_rows<R>(layer, src, src_stride, now, widest);
+    if (layer.activation) {
+      for (int r = 0; r < R; ++r) {
+        layer.activation(now + r * widest, now + r * widest, static_cast<size_t>(layer.out));
+      }
+    }
+    src = now;
+    src_stride = widest;
+    float* swapped = now;
+    now = next;
+    next = swapped;
+  }
+  const int64_t out = layers[count - 1].out;
+  for (int r = 0; r < R; ++r) {
+    for (int64_t i = 0; i < out; ++i) dst[r * out + i] = src[r * widest + i];
+  }
+}
+
+void run(const MlpLayer* layers, size_t count, const float* src, float* dst, int64_t rows,
+         float* scratch) {
+  int64_t widest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t padded = (layers[i].out + kMlpPad - 1) / kMlpPad * kMlpPad;
+    if (padded > widest) widest = padded;
+  }
+  const int64_t in = layers[0].in, out = layers[count - 1].out;
+  int64_t row = 0;
+  for (; row + kMlpRows <= rows; row += kMlpRows) {
+    network_rows<kMlpRows>(layers, count, src + row * in, dst + row * out, scratch, widest);
+  }
+  for (; row < rows; ++row) {
+    network_rows<1>(layers, count, src + row * in, dst + row * out, scratch, widest);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace plica
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace plica {
+
+HWY_EXPORT(run);
+
+int64_t mlp_padded(int64_t out) { return (out + kMlpPad - 1) / kMlpPad * kMlpPad; }
+int64_t mlp_packed_size(int64_t in, int64_t out) { return in * mlp_padded(out); }
+int64_t mlp_scratch_size(int64_t widest) { return 2 * kMlpRows * widest; }
+
+void pack_mlp_weights(const float* weight, int64_t in, int64_t out, float* packed) {
+  for (int64_t block = 0; block < out; block += kMlpBlock) {
+    const int64_t width = std::min(kMlpBlock, mlp_padded(out - block));
+    for (int64_t k = 0; k < in; ++k) {
+      for (int64_t column = 0; column < width; ++column) {
+        const int64_t n = block + column;
+        *packed++ = n < out ? weight[n * in + k] : 0.0f;
+      }
+    }
+  }
+}
+
+MlpFunction mlp_function() {
+  choose_target();
+  return HWY_DYNAMIC_POINTER(run);
+}
+
+}  // namespace plica
+#endif  // HWY_ONCE
