@@ -21,7 +21,7 @@ def find_plica(given=None):
             raise Refusal(f"--plica {given}: no such program")
         return found
     built = [path for pattern in ("build*", "build/*") for build in ROOT.glob(pattern)
-             for place in ("", "tools", "bin", "tools/cli")
+             for place in ("", "tools", "bin", "tools/plica")
              if (path := build / place / "plica").is_file() and shutil.which(path)]
     if built:
         return str(max(built, key=lambda path: path.stat().st_mtime))

@@ -1,12 +1,15 @@
 """From a prepared module to a .pt2 file."""
 
+import contextlib
 import inspect
+import io
+import re
 import warnings
 
 import torch
 from torch.export import Dim
 
-from .errors import Refusal, one_line
+from .errors import Refusal, listed, one_line
 from .module import agree, batch_dependence, random_inputs, refuse_random, run
 
 DEFAULT_BATCH_MAX = 65536
@@ -21,9 +24,17 @@ def _export(model, inputs, dim=None):
         each = tuple({0: dim} for _ in inputs)
         starred = any(p.kind == p.VAR_POSITIONAL for p in parameters)
         dynamic = (each,) if starred else each
-    with torch.no_grad(), warnings.catch_warnings():
+    silent = contextlib.redirect_stderr(io.StringIO())  # A failing export prints its graph.
+    with torch.no_grad(), warnings.catch_warnings(), silent:
         warnings.simplefilter("ignore")
         return torch.export.export(model, tuple(inputs), dynamic_shapes=dynamic)
+
+
+def _reason(error):
+    """What torch.export says without its advice on debugging it."""
+    text = re.sub(r"(For more |For extended |If you suspect |Caused by|consider using )[^\n]*", "",
+                  str(error))
+    return one_line(text, 300)
 
 
 def _module_path(node):
@@ -51,11 +62,6 @@ def _refuse_training(program):
                    name == "batch_norm" else "is in training mode")
             raise Refusal(f"{_module_path(node)}: {name} {why}, so its output depends on the whole "
                           "batch or on chance: Plica runs models as eval() leaves them")
-        if name == "instance_norm" and args.get("use_input_stats") is None:
-            continue
-    if program.graph_signature.buffers_to_mutate:
-        changed = ", ".join(program.graph_signature.buffers_to_mutate.values())
-        raise Refusal(f"the model changes its buffers in eval mode: {changed}")
 
 
 def _is_constant(node, program):
@@ -74,7 +80,13 @@ def _is_constant(node, program):
 def to_program(model, shapes, note, static_batch=False, batch_max=DEFAULT_BATCH_MAX):
     """The ExportedProgram of a prepared module, and whether its batch is dynamic."""
     given = random_inputs(shapes)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     expected = run(model, given)
+    changed = [name for name, buffer in model.named_buffers()
+               if name not in before or
+               not torch.equal(buffer.nan_to_num(), before[name].nan_to_num())]
+    if changed:
+        raise Refusal(f"the model changes its buffers in eval mode: {listed(changed)}")
     refuse_random(model, given)
     program = None
     if not static_batch:
@@ -84,7 +96,7 @@ def to_program(model, shapes, note, static_batch=False, batch_max=DEFAULT_BATCH_
                 program = _export(model, random_inputs(shapes, 2),
                                   Dim("batch", min=1, max=batch_max))
             except Exception as error:
-                reason = "torch.export cannot make it dynamic: " + one_line(error, 300)
+                reason = "torch.export cannot make it dynamic: " + _reason(error)
         if program is None:
             note(f"static batch of {shapes[0][0] if shapes[0] else 1}: {reason}")
     dynamic = program is not None
@@ -92,7 +104,7 @@ def to_program(model, shapes, note, static_batch=False, batch_max=DEFAULT_BATCH_
         try:
             program = _export(model, given)
         except Exception as error:
-            raise Refusal(f"torch.export refuses the model: {one_line(error)}") from error
+            raise Refusal(f"torch.export refuses the model: {_reason(error)}") from error
     _refuse_training(program)
     for inputs, outputs in [(given, expected)] + (
             [(several := random_inputs(shapes, 3), run(model, several))] if dynamic else []):
