@@ -8,6 +8,7 @@
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
+#include "engine/ops/igemm_step.h"
 #include "engine/ops/weights.h"
 
 namespace plica {
@@ -181,6 +182,31 @@ bool ConvBase::fold_input_affine(Graph& graph, Node& node, const Affine& affine,
   return false;
 }
 
+void ConvBase::plan_igemm(StepBuilder& builder, const ConvGeometry& g,
+                          std::vector<IgemmPhase> phases) const {
+  IgemmOperands operands;
+  const int64_t src_pixel = use_pixels(builder, 0, g.batched);
+  int64_t residual_pixel = 0;
+  if (epilogue_.residual) {
+    operands.residual = builder.input_count() - 1;
+    residual_pixel = use_pixels(builder, operands.residual, g.batched);
+  }
+  builder.set_output(0, pixel_desc(builder.output_shape(0), g.batched));
+  for (IgemmPhase& phase : phases) {
+    phase.shape.src_pixel = src_pixel;
+    phase.shape.dst_pixel = g.oc;
+    phase.shape.residual_pixel = residual_pixel;
+  }
+  PackedEpilogue epilogue = bind_epilogue(builder, epilogue_);
+  if (!g.batched) {
+    // Axis 1, which an affine acts on, is then the outermost spatial axis.
+    epilogue.bound.channel_rows = g.out_pixels() / builder.output_shape(0)[1];
+  }
+  std::vector<double> bias;
+  if (attributes_.has_bias) bias = constant_weight(builder, 2).to_doubles();
+  emit_igemm(builder, std::move(epilogue), operands, phases, bias);
+}
+
 void ConvBase::set_bias(Graph& graph, Node& node, Constant bias) {
   if (attributes_.has_bias) {
     replace_constant(graph, node, 2, std::move(bias));
@@ -290,8 +316,27 @@ bool Conv::sees_all_taps(const Shape& weight) const {
 }
 
 void Conv::plan(StepBuilder& builder) const {
-  (void)builder;
-  fail(ErrorCode::kUnsupported, "conv has no kernel yet");
+  const ConvGeometry g = geometry(builder.input_shape(0), builder.input_shape(1));
+  IgemmPhase phase;
+  IgemmShape& shape = phase.shape;
+  shape.n = g.n;
+  shape.groups = g.groups;
+  shape.ic = g.ic_per_group();
+  shape.oc = g.oc_per_group();
+  for (size_t i = 0; i < 3; ++i) {
+    shape.axis[i] = {.in = g.in[i],
+                     .out = g.out[i],
+                     .taps = g.k[i],
+                     .stride = g.stride[i],
+                     .origin = -g.pad[i],
+                     .step = g.dilation[i],
+                     .dst_size = g.out[i]};
+  }
+  for (int64_t tap = 0; tap < g.taps(); ++tap) phase.tap_offset.push_back(tap);
+  phase.weights.oc_stride = shape.ic * g.taps();
+  phase.weights.ic_stride = g.taps();
+  phase.weights.group_stride = shape.oc * phase.weights.oc_stride;
+  plan_igemm(builder, g, {std::move(phase)});
 }
 
 namespace {

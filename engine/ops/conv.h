@@ -11,6 +11,8 @@
 
 namespace plica {
 
+struct IgemmPhase;
+
 /// A convolution over concrete sizes, 1-d and 2-d ones seen as 3-d: spatial axes are depth, height,
 /// width, and those that are missing have size 1.
 struct ConvGeometry {
@@ -78,6 +80,10 @@ class ConvBase : public Op {
 
   virtual int64_t output_channels(const Shape& weight) const = 0;
   virtual int64_t input_channels(const Shape& weight) const = 0;
+
+  /// Emits the step of which `phases` compute disjoint parts of the output.
+  void plan_igemm(StepBuilder& builder, const ConvGeometry& g,
+                  std::vector<IgemmPhase> phases) const;
 
   Attributes attributes_;
   Epilogue epilogue_;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "engine/base/checked.h"
@@ -6,6 +7,7 @@
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
 #include "engine/ops/conv.h"
+#include "engine/ops/igemm_step.h"
 #include "engine/ops/weights.h"
 
 namespace plica {
@@ -110,9 +112,75 @@ bool ConvTranspose::sees_all_taps(const Shape& weight) const {
          all(attributes_.output_padding, 0);
 }
 
+namespace {
+
+/// Output positions o = first + stride * j of one axis all use the same taps, and read the inputs
+/// j + origin + t * step for the t-th of them.
+struct Phase {
+  IgemmAxis axis;
+  std::vector<int64_t> taps;  // kernel index of each
+};
+
+// Tap k meets output o in input i where i * stride + k * dilation - pad = o. Of the taps that
+// meet an output, the input indices fall by dilation / gcd from one to the next: they are taken in
+// reverse, so that the inputs rise.
+std::vector<Phase> axis_phases(const ConvGeometry& g, size_t i) {
+  const int64_t stride = g.stride[i];
+  std::vector<Phase> phases;
+  for (int64_t first = 0; first < std::min(stride, g.out[i]); ++first) {
+    Phase phase;
+    for (int64_t k = g.k[i] - 1; k >= 0; --k) {
+      if ((first + g.pad[i] - k * g.dilation[i]) % stride == 0) phase.taps.push_back(k);
+    }
+    IgemmAxis& axis = phase.axis;
+    axis.in = g.in[i];
+    axis.out = (g.out[i] - first - 1) / stride + 1;
+    axis.taps = static_cast<int64_t>(phase.taps.size());
+    axis.step = g.dilation[i] / std::gcd(g.dilation[i], stride);
+    if (!phase.taps.empty()) {
+      axis.origin = (first + g.pad[i] - phase.taps[0] * g.dilation[i]) / stride;
+    }
+    axis.dst_size = g.out[i];
+    axis.dst_step = stride;
+    axis.dst_origin = first;
+    phases.push_back(std::move(phase));
+  }
+  return phases;
+}
+
+}  // namespace
+
 void ConvTranspose::plan(StepBuilder& builder) const {
-  (void)builder;
-  fail(ErrorCode::kUnsupported, "conv_transpose has no kernel yet");
+  const ConvGeometry g = geometry(builder.input_shape(0), builder.input_shape(1));
+  require(checked_mul(checked_mul(g.stride[0], g.stride[1]), g.stride[2]) <= 4096,
+          ErrorCode::kUnsupported, "conv_transpose: the strides are too large");
+  std::vector<IgemmPhase> phases;
+  const std::vector<Phase> planes = axis_phases(g, 0), lines = axis_phases(g, 1),
+                           columns = axis_phases(g, 2);
+  for (const Phase& z : planes) {
+    for (const Phase& y : lines) {
+      for (const Phase& x : columns) {
+        IgemmPhase phase;
+        phase.shape.n = g.n;
+        phase.shape.groups = g.groups;
+        phase.shape.ic = g.ic_per_group();
+        phase.shape.oc = g.oc_per_group();
+        phase.shape.axis = {z.axis, y.axis, x.axis};
+        phase.weights.oc_stride = g.taps();
+        phase.weights.ic_stride = g.oc_per_group() * g.taps();
+        phase.weights.group_stride = g.ic_per_group() * phase.weights.ic_stride;
+        for (int64_t kz : z.taps) {
+          for (int64_t ky : y.taps) {
+            for (int64_t kx : x.taps) {
+              phase.tap_offset.push_back((kz * g.k[1] + ky) * g.k[2] + kx);
+            }
+          }
+        }
+        phases.push_back(std::move(phase));
+      }
+    }
+  }
+  plan_igemm(builder, g, std::move(phases));
 }
 
 namespace {

@@ -7,6 +7,7 @@
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
+#include "engine/ops/igemm_step.h"
 #include "engine/ops/weights.h"
 
 namespace plica {
@@ -159,8 +160,56 @@ void Linear::set_bias(Graph& graph, Node& node, Constant bias) {
 }
 
 void Linear::plan(StepBuilder& builder) const {
-  (void)builder;
-  fail(ErrorCode::kUnsupported, "linear has no kernel yet");
+  const Shape& x = builder.input_shape(0);
+  const Shape& y = builder.output_shape(0);
+  const Shape& w = builder.input_shape(1);
+  constant_weight(builder, 1);
+  // A matrix may have rows apart; other ranks are dense.
+  const Layout layout = x.size() == 2 ? Layout::kPixelRows : Layout::kRowMajor;
+  const auto use_rows = [&](int index) {
+    const TensorDesc desc = builder.use_input(index, layout);
+    return x.size() == 2 ? pixel_stride(desc) : desc.shape.back();
+  };
+  IgemmPhase phase;
+  IgemmShape& shape = phase.shape;
+  shape.ic = x.back();
+  shape.oc = y.back();
+  shape.n = 1;
+  for (size_t i = 0; i + 1 < x.size(); ++i) shape.n *= x[i];
+  shape.src_pixel = use_rows(0);
+  shape.dst_pixel = shape.oc;
+  builder.set_output(0, row_major(y));
+  phase.tap_offset = {0};
+  phase.weights.oc_stride = attributes_.weight_is_kn ? 1 : w[1];
+  phase.weights.ic_stride = attributes_.weight_is_kn ? w[1] : 1;
+  phase.scale = attributes_.alpha;
+
+  PackedEpilogue epilogue = bind_epilogue(builder, epilogue_);
+  if (y.size() > 2) {
+    // An affine acts on axis 1, which is one of the rows' axes.
+    epilogue.bound.channel_rows = 1;
+    for (size_t i = 2; i + 1 < y.size(); ++i) epilogue.bound.channel_rows *= y[i];
+  }
+  IgemmOperands operands;
+  if (epilogue_.residual) operands.residual = builder.input_count() - 1;
+  std::vector<double> bias;
+  if (attributes_.has_bias && attributes_.beta != 0) {
+    const Constant* constant = builder.constant(2);
+    if (constant && (constant->count() == 1 || constant->shape() == Shape{shape.oc} ||
+                     constant->shape() == Shape{1, shape.oc})) {
+      bias = constant->to_doubles();
+      bias.resize(static_cast<size_t>(shape.oc), bias[0]);
+      for (double& value : bias) value *= attributes_.beta;
+    } else {
+      require(builder.input_shape(2) == y && attributes_.beta == 1 && !epilogue_.residual,
+              ErrorCode::kUnsupported, "linear: a bias of shape ",
+              to_string(builder.input_shape(2)), " that is not a constant vector");
+      operands.residual = 2;
+      epilogue.bound.residual = true;
+    }
+  }
+  if (operands.residual >= 0) shape.residual_pixel = use_rows(operands.residual);
+  emit_igemm(builder, std::move(epilogue), operands, {std::move(phase)}, bias);
 }
 
 void register_linear(OpRegistry& registry) {

@@ -1,0 +1,394 @@
+#include "engine/kernels/igemm.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "engine/kernels/dispatch.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/igemm.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#ifndef PLICA_IGEMM_ONCE
+#define PLICA_IGEMM_ONCE
+namespace plica::igemm {
+
+/// Floats of one row of the gathered source: a slice of K, and a vector of slack so that copies may
+/// overshoot. Not a power of two, so that the rows of a tile fall into different cache sets.
+inline constexpr int64_t kMaxSlice = 256;
+inline constexpr int64_t kRowFloats = kMaxSlice + 16;
+
+/// K is cut into slices as equal as possible, each but the last a multiple of 8.
+inline int64_t slice_depth(int64_t depth) {
+  if (depth <= kMaxSlice) return std::max<int64_t>(depth, 1);
+  const int64_t slices = (depth + kMaxSlice - 1) / kMaxSlice;
+  return ((depth + slices - 1) / slices + 7) / 8 * 8;
+}
+
+inline int64_t slice_count(int64_t depth) {
+  return depth == 0 ? 1 : (depth + slice_depth(depth) - 1) / slice_depth(depth);
+}
+
+/// Panels have 2 vectors, the last one perhaps only 1.
+struct Panels {
+  int64_t lanes, oc;
+  int64_t width() const { return 2 * lanes; }
+  int64_t count() const { return (oc + width() - 1) / width(); }
+  int64_t vectors(int64_t panel) const { return oc - panel * width() > lanes ? 2 : 1; }
+  int64_t padded() const { return (count() - 1) * width() + vectors(count() - 1) * lanes; }
+};
+
+/// A register tile's place, for all tiles of a block.
+struct Tile {
+  const float* a;  // [rows][kRowFloats]
+  const float* w;  // [depth][vectors * lanes]
+  int64_t depth;
+  const int64_t* dst_offset;       // of each row
+  const int64_t* residual_offset;  // of each row
+  float* dst;
+  const float* residual;
+  const float* bias;
+  float lo, hi;
+  int64_t columns;   // valid ones
+  bool first, last;  // slice of K
+};
+
+}  // namespace plica::igemm
+#endif  // PLICA_IGEMM_ONCE
+
+#if defined(__clang__)
+#define PLICA_UNROLL _Pragma("unroll")
+#else
+#define PLICA_UNROLL _Pragma("GCC unroll 32")
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace plica::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using igemm::kRowFloats;
+using igemm::Panels;
+using igemm::Tile;
+
+#if HWY_TARGET <= HWY_AVX3
+// 28 sums, 2 weights and a broadcast of 32 registers.
+constexpr int kTileRows = 14;
+#else
+// 12 sums, 2 weights and a broadcast of 16 registers (and a product where there is no FMA).
+constexpr int kTileRows = 6;
+#endif
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+template <int kRows, int kVecs>
+HWY_NOINLINE void run_tile(const Tile& t) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  V sum[kRows][kVecs];
+  PLICA_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    PLICA_UNROLL
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(d);
+  }
+  const float* HWY_RESTRICT a = t.a;
+  const float* HWY_RESTRICT w = t.w;
+  for (const float* end = a + t.depth; a != end; ++a) {
+    V weight[kVecs];
+    PLICA_UNROLL
+    for (int v = 0; v < kVecs; ++v) weight[v] = hn::Load(d, w + v * lanes);
+    w += kVecs * lanes;
+    PLICA_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const V x = hn::Set(d, a[r * kRowFloats]);
+      PLICA_UNROLL
+      for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, weight[v], sum[r][v]);
+    }
+  }
+  const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
+  PLICA_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    float* dst = t.dst + t.dst_offset[r];
+    PLICA_UNROLL
+    for (int v = 0; v < kVecs; ++v) {
+      const int64_t left = t.columns - v * lanes;
+      const bool whole = left >= lanes;
+      const auto some = static_cast<size_t>(std::max<int64_t>(left, 0));
+      float* at = dst + v * lanes;
+      V y = sum[r][v];
+      if (!t.first) y = hn::Add(whole ? hn::LoadU(d, at) : hn::LoadN(d, at, some), y);
+      if (t.last) {
+        y = hn::Add(y, hn::LoadU(d, t.bias + v * lanes));
+        if (t.residual) {
+          const float* residual = t.residual + t.residual_offset[r] + v * lanes;
+          y = hn::Add(y, whole ? hn::LoadU(d, residual) : hn::LoadN(d, residual, some));
+        }
+        // The second operand is the result if one is NaN.
+        y = hn::Min(hi, hn::Max(lo, y));
+      }
+      if (whole) {
+        hn::StoreU(y, d, at);
+      } else {
+        hn::StoreN(y, d, at, some);
+      }
+    }
+  }
+}
+
+using TileFn = void (*)(const Tile&);
+template <int kVecs, int... kRows>
+constexpr std::array<TileFn, sizeof...(kRows)> tile_functions(
+    std::integer_sequence<int, kRows...>) {
+  return {run_tile<kRows + 1, kVecs>...};
+}
+constexpr auto kTiles1 = tile_functions<1>(std::make_integer_sequence<int, kTileRows>());
+constexpr auto kTiles2 = tile_functions<2>(std::make_integer_sequence<int, kTileRows>());
+
+/// May write up to a vector more than `count` to `dst`.
+HWY_INLINE void gather_copy(const float* HWY_RESTRICT src, float* HWY_RESTRICT dst, int64_t count) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::LoadU(d, src + i), d, dst + i);
+  if (i < count) {
+    hn::StoreU(hn::LoadN(d, src + i, static_cast<size_t>(count - i)), d, dst + i);
+  }
+}
+
+HWY_INLINE void gather_zeros(float* dst, int64_t count) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t i = 0; i < count; i += lanes) hn::StoreU(hn::Zero(d), d, dst + i);
+}
+
+/// Position of a row.
+struct Pixel {
+  int64_t n, o[3];
+
+  Pixel(const IgemmShape& s, int64_t row) {
+    for (int i = 2; i >= 0; --i) {
+      o[i] = row % s.axis[i].out;
+      row /= s.axis[i].out;
+    }
+    n = row;
+  }
+  void advance(const IgemmShape& s) {
+    for (int i = 2; i >= 0; --i) {
+      if (++o[i] < s.axis[i].out) return;
+      o[i] = 0;
+    }
+    ++n;
+  }
+};
+
+bool is_plain(const IgemmShape& s) {
+  for (const IgemmAxis& axis : s.axis) {
+    if (axis.taps != 1 || axis.stride != 1 || axis.origin != 0 || axis.in != axis.out) return false;
+  }
+  return true;
+}
+
+/// A part of K whose inputs lie next to each other in memory, were it not for the borders: taps
+/// [tap, tap + taps) of axis 2, or part of one tap.
+struct Run {
+  int64_t tap[2];     // of axes 0 and 1
+  int64_t first;      // float of the line of input that a row at position 0 starts at
+  int64_t per_pixel;  // floats of that line per input pixel
+  int64_t count;
+};
+
+/// Copies the inputs that `rows` rows meet in `run`, zeros for padding.
+HWY_INLINE void gather_run(const IgemmShape& s, const float* src, int64_t row, int64_t rows,
+                           const Run& run, float* dst) {
+  const auto& [z, y, x] = s.axis;
+  Pixel at(s, row);
+  for (int64_t r = 0; r < rows; ++r, dst += kRowFloats, at.advance(s)) {
+    const int64_t iz = at.o[0] * z.stride + z.origin + run.tap[0] * z.step;
+    const int64_t iy = at.o[1] * y.stride + y.origin + run.tap[1] * y.step;
+    if (iz < 0 || iz >= z.in || iy < 0 || iy >= y.in) {
+      gather_zeros(dst, run.count);
+      continue;
+    }
+    const float* line = src + ((at.n * z.in + iz) * y.in + iy) * x.in * s.src_pixel;
+    const int64_t begin = run.first + at.o[2] * x.stride * run.per_pixel;
+    const int64_t length = (x.in - 1) * run.per_pixel + s.ic;
+    if (begin >= 0 && begin + run.count <= length) {
+      gather_copy(line + begin, dst, run.count);
+      continue;
+    }
+    const int64_t lo = std::clamp<int64_t>(-begin, 0, run.count);
+    const int64_t hi = std::clamp<int64_t>(length - begin, lo, run.count);
+    gather_zeros(dst, lo);
+    gather_copy(line + begin + lo, dst + lo, hi - lo);
+    gather_zeros(dst + hi, run.count - hi);
+  }
+}
+
+/// Rows [row, row + rows) of the slice [k0, k1) of K, to dst[row][kRowFloats].
+void gather(const IgemmShape& s, const float* src, int64_t row, int64_t rows, int64_t k0,
+            int64_t k1, float* dst) {
+  if (is_plain(s)) {
+    for (int64_t r = 0; r < rows; ++r, dst += kRowFloats) {
+      gather_copy(src + (row + r) * s.src_pixel + k0, dst, k1 - k0);
+    }
+    return;
+  }
+  const auto& [z, y, x] = s.axis;
+  const bool merge = x.step == 1 && s.src_pixel == s.ic;
+  const int64_t length = merge ? x.taps * s.ic : s.ic;
+  for (int64_t k = k0; k < k1;) {
+    const int64_t line = k / (x.taps * s.ic);
+    const int64_t tap = merge ? 0 : k / s.ic % x.taps;
+    const int64_t within = k % length;
+    Run run;
+    run.tap[0] = line / y.taps;
+    run.tap[1] = line % y.taps;
+    run.per_pixel = s.src_pixel;
+    run.first = (x.origin + tap * x.step) * s.src_pixel + within;
+    run.count = std::min(k1 - k, length - within);
+    gather_run(s, src, row, rows, run, dst + (k - k0));
+    k += run.count;
+  }
+}
+
+void place_rows(const IgemmShape& s, int64_t row, int64_t rows, int64_t* dst, int64_t* residual) {
+  Pixel at(s, row);
+  for (int64_t r = 0; r < rows; ++r, at.advance(s)) {
+    int64_t pixel = at.n;
+    for (int i = 0; i < 3; ++i) {
+      const IgemmAxis& axis = s.axis[i];
+      pixel = pixel * axis.dst_size + at.o[i] * axis.dst_step + axis.dst_origin;
+    }
+    dst[r] = pixel * s.dst_pixel;
+    residual[r] = pixel * s.residual_pixel;
+  }
+}
+
+void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBlock& block,
+               const float* src, const float* packed, const float* residual, float* dst,
+               float* scratch) {
+  const Panels panels{static_cast<int64_t>(hn::Lanes(D())), s.oc};
+  const int64_t depth = s.depth();
+  const int64_t slice = igemm::slice_depth(depth);
+  const int64_t slices = igemm::slice_count(depth);
+  auto* dst_offset = reinterpret_cast<int64_t*>(scratch + block.rows * kRowFloats);
+  int64_t* residual_offset = dst_offset + block.rows;
+  place_rows(s, block.row, block.rows, dst_offset, residual_offset);
+  packed += block.group * depth * panels.padded();
+  src += block.group * s.ic;
+  const int64_t tiles = (block.rows + kTileRows - 1) / kTileRows;
+  for (int64_t i = 0; i < slices; ++i) {
+    const int64_t k0 = i * slice, k1 = std::min(depth, k0 + slice);
+    gather(s, src, block.row, block.rows, k0, k1, scratch);
+    for (int64_t panel = block.panel; panel < block.panel + block.panels; ++panel) {
+      const int64_t column = panel * panels.width();
+      const int64_t channel = block.group * s.oc + column;
+      Tile tile;
+      tile.w = packed + k0 * panels.padded() + column * (k1 - k0);
+      tile.depth = k1 - k0;
+      tile.dst = dst + channel;
+      tile.residual = epilogue.residual ? residual + channel : nullptr;
+      tile.bias = epilogue.bias + block.group * panels.padded() + column;
+      tile.lo = epilogue.lo;
+      tile.hi = epilogue.hi;
+      tile.columns = std::min(panels.width(), s.oc - column);
+      tile.first = i == 0;
+      tile.last = i + 1 == slices;
+      const auto& functions = panels.vectors(panel) == 1 ? kTiles1 : kTiles2;
+      // Tiles of nearly equal heights.
+      for (int64_t j = 0; j < tiles; ++j) {
+        const int64_t begin = j * block.rows / tiles, end = (j + 1) * block.rows / tiles;
+        tile.a = scratch + begin * kRowFloats;
+        tile.dst_offset = dst_offset + begin;
+        tile.residual_offset = residual_offset + begin;
+        functions[static_cast<size_t>(end - begin - 1)](tile);
+      }
+    }
+  }
+  if (!epilogue.has_tail()) return;
+  const int64_t column = block.panel * panels.width();
+  const int64_t channel = block.group * s.oc + column;
+  const int64_t columns = std::min(block.panels * panels.width(), s.oc - column);
+  for (int64_t r = 0; r < block.rows; ++r) {
+    apply_tail(epilogue, dst_offset[r] / s.dst_pixel, channel, dst + dst_offset[r] + channel,
+               columns);
+  }
+}
+
+int64_t vector_lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
+int64_t tile_rows() { return kTileRows; }
+
+}  // namespace
+}  // namespace plica::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace plica {
+
+HWY_EXPORT(run_block);
+HWY_EXPORT(vector_lanes);
+HWY_EXPORT(tile_rows);
+
+IgemmTile igemm_tile() {
+  return {HWY_DYNAMIC_DISPATCH(tile_rows)(), 2 * HWY_DYNAMIC_DISPATCH(vector_lanes)()};
+}
+
+int64_t igemm_padded_columns(const IgemmShape& shape) {
+  return igemm::Panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc}.padded();
+}
+
+size_t igemm_packed_size(const IgemmShape& shape) {
+  return static_cast<size_t>(shape.groups * shape.depth() * igemm_padded_columns(shape));
+}
+
+void igemm_pack(const IgemmShape& shape, const IgemmWeights& weights, float* packed) {
+  const igemm::Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
+  const int64_t depth = shape.depth(), slice = igemm::slice_depth(depth);
+  for (int64_t group = 0; group < shape.groups; ++group) {
+    for (int64_t k0 = 0; k0 < depth; k0 += slice) {
+      const int64_t k1 = std::min(depth, k0 + slice);
+      for (int64_t panel = 0; panel < panels.count(); ++panel) {
+        const int64_t width = panels.vectors(panel) * panels.lanes;
+        const int64_t column = panel * panels.width();
+        const int64_t columns = std::min(width, shape.oc - column);
+        const float* from =
+            weights.data + group * weights.group_stride + column * weights.oc_stride;
+        int64_t tap = k0 / shape.ic, c = k0 % shape.ic;
+        for (int64_t k = k0; k < k1; ++k, packed += width) {
+          const float* row = from + weights.tap_offset[tap] + c * weights.ic_stride;
+          for (int64_t i = 0; i < columns; ++i) packed[i] = row[i * weights.oc_stride];
+          if (++c == shape.ic) c = 0, ++tap;
+        }
+      }
+    }
+  }
+}
+
+void igemm_pack_bias(const IgemmShape& shape, const float* bias, float* packed) {
+  const int64_t padded = igemm_padded_columns(shape);
+  for (int64_t group = 0; group < shape.groups; ++group) {
+    std::copy_n(bias + group * shape.oc, shape.oc, packed + group * padded);
+  }
+}
+
+size_t igemm_scratch_bytes(int64_t rows) {
+  return static_cast<size_t>(rows) * (igemm::kRowFloats * sizeof(float) + 2 * sizeof(int64_t));
+}
+
+IgemmFn igemm_function() {
+  choose_target();
+  return HWY_DYNAMIC_POINTER(run_block);
+}
+
+void igemm_run(const IgemmShape& shape, const BoundEpilogue& epilogue, const IgemmBlock& block,
+               const float* src, const float* packed, const float* residual, float* dst,
+               float* scratch) {
+  igemm_function()(shape, epilogue, block, src, packed, residual, dst, scratch);
+}
+
+}  // namespace plica
+#endif  // HWY_ONCE

@@ -1,0 +1,106 @@
+#include "engine/kernels/igemm_kernel.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace plica {
+namespace {
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// How one part is cut into blocks.
+struct Split {
+  int64_t row_blocks = 0, panel_blocks = 0, groups = 0;
+  int64_t tasks() const { return row_blocks * panel_blocks * groups; }
+};
+
+/// Enough blocks for `threads` to finish at about the same time, but rows stay together as long as
+/// they can: every block of rows reads all the weights.
+Split split(const IgemmShape& shape, IgemmTile tile, int threads) {
+  constexpr int64_t kBlocksPerThread = 3;
+  Split s;
+  const int64_t rows = shape.rows();
+  if (rows == 0 || shape.oc == 0) return s;
+  s.groups = shape.groups;
+  s.row_blocks = divide_up(rows, kIgemmMaxRows);
+  s.panel_blocks = 1;
+  const int64_t wanted = threads == 1 ? 1 : threads * kBlocksPerThread;
+  if (s.tasks() < wanted) {
+    // A block of rows should still have a few tiles of them.
+    const int64_t most = std::max(s.row_blocks, rows / (4 * tile.rows));
+    s.row_blocks = std::min(most, divide_up(wanted, s.groups));
+  }
+  if (s.tasks() < wanted) {
+    const int64_t panels = divide_up(shape.oc, tile.panel);
+    s.panel_blocks = std::min(panels, divide_up(wanted, s.groups * s.row_blocks));
+  }
+  return s;
+}
+
+IgemmBlock block_of(const IgemmShape& shape, IgemmTile tile, const Split& s, int64_t task) {
+  const int64_t panels = divide_up(shape.oc, tile.panel);
+  const int64_t p = task % s.panel_blocks;
+  task /= s.panel_blocks;
+  const int64_t r = task % s.row_blocks;
+  IgemmBlock block;
+  block.group = task / s.row_blocks;
+  block.row = r * shape.rows() / s.row_blocks;
+  block.rows = (r + 1) * shape.rows() / s.row_blocks - block.row;
+  block.panel = p * panels / s.panel_blocks;
+  block.panels = (p + 1) * panels / s.panel_blocks - block.panel;
+  return block;
+}
+
+class IgemmKernel final : public Kernel {
+ public:
+  IgemmKernel(std::vector<IgemmPart> parts, IgemmOperands operands,
+              std::shared_ptr<const void> owner)
+      : parts_(std::move(parts)),
+        operands_(operands),
+        owner_(std::move(owner)),
+        scratch_bytes_(igemm_bytes_per_thread(parts_)) {}
+
+  void run(const KernelArgs& args, Team& team) const noexcept override {
+    int64_t tasks = 0;
+    for (const IgemmPart& part : parts_) tasks += split(part.shape, tile_, team.size()).tasks();
+    const float* src = args.in[operands_.src];
+    const float* residual = operands_.residual < 0 ? nullptr : args.in[operands_.residual];
+    team.for_each(tasks, [&](int64_t task, int worker) {
+      for (const IgemmPart& part : parts_) {
+        const Split s = split(part.shape, tile_, team.size());
+        if (task >= s.tasks()) {
+          task -= s.tasks();
+          continue;
+        }
+        auto* scratch =
+            reinterpret_cast<float*>(args.workspace + static_cast<size_t>(worker) * scratch_bytes_);
+        run_(part.shape, part.epilogue, block_of(part.shape, tile_, s, task), src, part.packed,
+             residual, args.out[0], scratch);
+        return;
+      }
+    });
+  }
+
+ private:
+  std::vector<IgemmPart> parts_;
+  IgemmOperands operands_;
+  std::shared_ptr<const void> owner_;
+  size_t scratch_bytes_;
+  IgemmTile tile_ = igemm_tile();
+  IgemmFn run_ = igemm_function();
+};
+
+}  // namespace
+
+size_t igemm_bytes_per_thread(const std::vector<IgemmPart>& parts) {
+  int64_t rows = 1;
+  for (const IgemmPart& part : parts) rows = std::max(rows, part.shape.rows());
+  return (igemm_scratch_bytes(std::min(rows, kIgemmMaxRows)) + 63) / 64 * 64;
+}
+
+std::unique_ptr<Kernel> make_igemm(std::vector<IgemmPart> parts, IgemmOperands operands,
+                                   std::shared_ptr<const void> owner) {
+  return std::make_unique<IgemmKernel>(std::move(parts), operands, std::move(owner));
+}
+
+}  // namespace plica

@@ -1,0 +1,242 @@
+#include <algorithm>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <catch2/generators/catch_generators_range.hpp>
+#include <cmath>
+#include <memory>
+#include <optional>
+
+#include "engine/base/fail.h"
+#include "engine/ops/conv.h"
+#include "engine/ops/linear.h"
+#include "tests/support/run_graph.h"
+#include "tests/support/targets.h"
+
+namespace plica {
+namespace {
+
+using Attributes = ConvBase::Attributes;
+using test::random_array;
+using test::run_planned;
+
+Constant as_constant(const Array& array) { return Constant::from_doubles(array.shape, array.data); }
+
+/// x -> op(x, weight[, bias][, residual]) -> y.
+struct Case {
+  Shape x, w;
+  std::optional<Epilogue> epilogue = {};
+};
+
+template <typename OpType>
+Graph make_graph(const Case& c, typename OpType::Attributes attributes) {
+  Graph graph;
+  std::vector<Value*> inputs{graph.add_input("x", {c.x.begin(), c.x.end()}),
+                             graph.add_constant("w", as_constant(random_array(c.w, 2)))};
+  auto op = std::make_unique<OpType>(attributes);
+  if (attributes.has_bias) {
+    std::vector<Shape> shapes{c.x, c.w};
+    auto plain = attributes;
+    plain.has_bias = false;
+    const Shape y = OpType(plain).infer_shapes(shapes, {})[0];
+    const bool linear = std::is_same_v<OpType, Linear>;
+    const int64_t channels = linear ? y.back() : y[c.x.size() == c.w.size() ? 1 : 0];
+    inputs.push_back(graph.add_constant("b", as_constant(random_array({channels}, 3))));
+  }
+  if (c.epilogue) {
+    if (c.epilogue->residual) {
+      std::vector<Shape> shapes;
+      for (Value* input : inputs) shapes.push_back(input->shape);
+      const Shape y = op->infer_shapes(shapes, {})[0];
+      inputs.push_back(graph.add_input("residual", {y.begin(), y.end()}));
+    }
+    *op->epilogue() = *c.epilogue;
+  }
+  graph.add_output(graph.add_node("node", std::move(op), inputs, {"y"})->outputs[0]);
+  set_shapes(graph);
+  return graph;
+}
+
+std::vector<Array> inputs_of(const Graph& graph) {
+  std::vector<Array> inputs;
+  for (const GraphInput& input : graph.inputs()) {
+    inputs.push_back(random_array(input.value->shape, 10 + static_cast<uint32_t>(inputs.size())));
+  }
+  return inputs;
+}
+
+/// Every target, 1 to 4 threads with the same bits, against float64. Weights and inputs are below
+/// 1, so a sum over K has a rounding error below (256 + K / 256 + 3) * 2^-24 * K in the worst case;
+/// the usual one is a hundred times smaller.
+void check(const Graph& graph) {
+  const std::vector<Array> inputs = inputs_of(graph);
+  const Array expected = evaluate(graph, inputs)[0];
+  INFO(graph.print());
+  test::for_each_target([&] {
+    const Array y = run_planned(graph, inputs)[0];
+    REQUIRE(y.shape == expected.shape);
+    CHECK(test::relative_error(y, expected) < 1e-6);
+    for (int threads = 2; threads <= 4; ++threads) {
+      CHECK(run_planned(graph, inputs, {.threads = threads})[0].data == y.data);
+    }
+  });
+}
+
+TEST_CASE("convolution for channel counts around the tiles", "[conv]") {
+  const int64_t ic = GENERATE(1, 3, 7, 16, 37);
+  const int64_t oc = GENERATE(1, 5, 8, 16, 17, 32, 33, 67);
+  check(make_graph<Conv>({{2, ic, 6, 5}, {oc, ic, 3, 3}}, {.padding = {1}, .has_bias = true}));
+}
+
+TEST_CASE("convolution for kernels, strides, paddings and dilations", "[conv]") {
+  const int64_t kernel = GENERATE(1, 2, 3, 5, 7);
+  const int64_t stride = GENERATE(1, 2, 3);
+  const int64_t padding = GENERATE(0, 1, 4);
+  const int64_t dilation = GENERATE(1, 2);
+  const int64_t ic = GENERATE(1, 3, 20);
+  const Shape x{1, ic, 15, 13};
+  check(make_graph<Conv>({x, {6, ic, kernel, kernel}}, {.stride = {stride, 1},
+                                                        .padding = {padding, 2},
+                                                        .dilation = {dilation, 1},
+                                                        .has_bias = true}));
+}
+
+TEST_CASE("convolution in one and three dimensions, unbatched, same and grouped", "[conv]") {
+  check(make_graph<Conv>({{2, 5, 23}, {9, 5, 4}}, {.stride = {2}, .padding = {3}}));
+  check(make_graph<Conv>({{5, 23}, {9, 5, 4}}, {.same = true}));
+  check(
+      make_graph<Conv>({{2, 3, 5, 6, 7}, {4, 3, 2, 3, 3}}, {.stride = {1, 2, 1}, .padding = {1}}));
+  check(make_graph<Conv>({{3, 6, 7}, {4, 3, 2, 3}}, {.padding = {1}, .has_bias = true}));
+  check(make_graph<Conv>({{3, 6, 7}, {4, 3, 2, 4}}, {.same = true, .has_bias = true}));
+  check(make_graph<Conv>({{1, 12, 6, 7}, {8, 3, 3, 3}}, {.padding = {1}, .groups = 4}));
+  check(make_graph<Conv>({{1, 4, 6, 7}, {68, 2, 3, 3}}, {.padding = {1}, .groups = 2}));
+  check(make_graph<Conv>({{0, 4, 6, 7}, {8, 4, 3, 3}}, {.padding = {1}}));
+}
+
+TEST_CASE("depthwise convolution", "[conv]") {
+  const int64_t channels = GENERATE(1, 3, 16, 31, 70);
+  const int64_t multiplier = GENERATE(1, 2);
+  const int64_t kernel = GENERATE(1, 3, 5);
+  const int64_t stride = GENERATE(1, 2);
+  const int64_t dilation = GENERATE(1, 2);
+  check(make_graph<Conv>({{2, channels, 11, 9}, {channels * multiplier, 1, kernel, kernel}},
+                         {.stride = {stride},
+                          .padding = {kernel / 2},
+                          .dilation = {dilation, 1},
+                          .groups = channels,
+                          .has_bias = true}));
+}
+
+TEST_CASE("convolution with a long sum", "[conv]") {
+  const int64_t ic = GENERATE(255, 256, 257, 700);
+  check(make_graph<Conv>({{1, ic, 4, 5}, {40, ic, 3, 3}}, {.padding = {1}, .has_bias = true}));
+}
+
+TEST_CASE("transposed convolution", "[conv]") {
+  const int64_t kernel = GENERATE(1, 2, 3, 4);
+  const int64_t stride = GENERATE(1, 2, 3);
+  const int64_t dilation = GENERATE(1, 2, 3);
+  const int64_t groups = GENERATE(1, 2);
+  const Attributes a{.stride = {stride, 2},
+                     .padding = {kernel > 1 ? 1 : 0, 0},
+                     .dilation = {dilation, 1},
+                     .output_padding = {stride > 1 ? 1 : 0, 0},
+                     .groups = groups,
+                     .has_bias = true};
+  check(make_graph<ConvTranspose>({{2, 6, 5, 4}, {6, 10 / groups, kernel, 3}}, a));
+}
+
+TEST_CASE("transposed convolution in one and three dimensions", "[conv]") {
+  check(make_graph<ConvTranspose>({{2, 5, 9}, {5, 7, 4}}, {.stride = {2}, .padding = {1}}));
+  check(make_graph<ConvTranspose>({{5, 9}, {5, 7, 4}}, {.stride = {5}}));
+  check(make_graph<ConvTranspose>({{1, 3, 3, 4, 5}, {3, 4, 2, 3, 3}},
+                                  {.stride = {2}, .has_bias = true}));
+}
+
+TEST_CASE("linear for any rank and size", "[linear]") {
+  const int64_t k = GENERATE(1, 2, 64, 300, 784);
+  const int64_t n = GENERATE(1, 10, 32, 100, 129);
+  const int64_t m = GENERATE(0, 1, 2, 3, 4, 5, 15, 40);
+  check(make_graph<Linear>({{m, k}, {n, k}}, {.has_bias = true}));
+  if (m != 15 || k > 300) return;
+  check(make_graph<Linear>({{k}, {n, k}}, {.has_bias = true}));
+  check(
+      make_graph<Linear>({{2, 3, 5, k}, {k, n}}, {.weight_is_kn = true, .alpha = 0.5, .beta = 2}));
+}
+
+Epilogue full_epilogue(int64_t channels, Pointwise activation) {
+  Epilogue epilogue;
+  epilogue.residual = true;
+  epilogue.activation = activation;
+  epilogue.affine = Affine{random_array({channels}, 20).data, random_array({channels}, 21).data};
+  epilogue.post_activation = {Pointwise::kTanh};
+  return epilogue;
+}
+
+TEST_CASE("epilogues of convolution and linear", "[conv][linear]") {
+  const Pointwise activation =
+      GENERATE(relu(), Pointwise{Pointwise::kClamp, 0, 6}, Pointwise{Pointwise::kSigmoid},
+               Pointwise{Pointwise::kLeakyRelu, 0.1});
+  const Attributes a{.padding = {1}, .has_bias = true};
+  check(make_graph<Conv>({{2, 5, 6, 7}, {37, 5, 3, 3}, full_epilogue(37, activation)}, a));
+  check(make_graph<Conv>({{5, 6, 7}, {37, 5, 3, 3}, full_epilogue(6, activation)}, a));
+  check(make_graph<ConvTranspose>({{2, 5, 6, 7}, {5, 6, 3, 3}, full_epilogue(6, activation)},
+                                  {.stride = {2}, .has_bias = true}));
+  check(make_graph<Conv>({{2, 35, 6, 7}, {35, 1, 3, 3}, full_epilogue(35, activation)},
+                         {.padding = {1}, .groups = 35, .has_bias = true}));
+  check(make_graph<Linear>({{3, 8}, {37, 8}, full_epilogue(37, activation)}, {.has_bias = true}));
+  // Axis 1 is not the axis of the outputs.
+  check(make_graph<Linear>({{2, 3, 8}, {37, 8}, full_epilogue(3, activation)}, {}));
+  check(make_graph<Linear>({{2, 3, 4, 8}, {37, 8}, full_epilogue(3, activation)}, {}));
+}
+
+TEST_CASE("a sample has the same bits anywhere in any batch", "[conv][linear]") {
+  const auto sample_bits = [](auto make, const Shape& one, int64_t batch) {
+    Shape shape = one;
+    shape[0] = batch;
+    const Array many = random_array(shape, 5);
+    Graph graph = make(shape);
+    const Array y = run_planned(graph, {many}, {.threads = 2})[0];
+    const auto in = static_cast<size_t>(element_count(one));
+    const size_t out = y.data.size() / static_cast<size_t>(batch);
+    for (int64_t i = 0; i < batch; ++i) {
+      const auto begin = many.data.begin() + i * static_cast<int64_t>(in);
+      const Array alone{one, {begin, begin + static_cast<int64_t>(in)}};
+      const Array expected = run_planned(make(one), {alone})[0];
+      CHECK(std::equal(expected.data.begin(), expected.data.end(),
+                       y.data.begin() + i * static_cast<int64_t>(out)));
+    }
+  };
+  for (const int64_t batch : {2, 5, 17}) {
+    sample_bits(
+        [](const Shape& x) {
+          return make_graph<Conv>({x, {21, 33, 3, 3}}, {.padding = {1}, .has_bias = true});
+        },
+        {1, 33, 7, 5}, batch);
+    sample_bits(
+        [](const Shape& x) {
+          return make_graph<Linear>({x, {101, 600}}, {});
+        },
+        {1, 600}, batch);
+    sample_bits(
+        [](const Shape& x) {
+          return make_graph<Conv>({x, {35, 1, 3, 3}}, {.padding = {1}, .groups = 35});
+        },
+        {1, 35, 7, 5}, batch);
+  }
+}
+
+TEST_CASE("NaN goes through a convolution with ReLU", "[conv]") {
+  Epilogue epilogue;
+  epilogue.activation = relu();
+  const Graph graph = make_graph<Conv>({{1, 2, 4, 4}, {5, 2, 3, 3}, epilogue}, {});
+  Array x = random_array({1, 2, 4, 4}, 1);
+  x.data[0] = std::nan("");
+  test::for_each_target([&] {
+    const Array y = run_planned(graph, {x})[0];
+    CHECK(std::isnan(y.data[0]));
+    CHECK(!std::isnan(y.data[1]));
+  });
+}
+
+}  // namespace
+}  // namespace plica

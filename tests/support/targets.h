@@ -1,0 +1,23 @@
+#pragma once
+
+#include "hwy/targets.h"
+
+namespace plica::test {
+
+/// Calls fn() once for every instruction set that this binary has and this processor supports.
+/// Functions must look up their kernels inside fn().
+template <typename Fn>
+void for_each_target(Fn fn) {
+  const auto choose = [](int64_t targets) {
+    hwy::SetSupportedTargetsForTest(targets);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  };
+  choose(0);
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    choose(target);
+    fn();
+  }
+  choose(0);
+}
+
+}  // namespace plica::test
