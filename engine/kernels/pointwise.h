@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
+#include "engine/base/kernel.h"
 #include "engine/base/pointwise.h"
+#include "engine/base/tensor_desc.h"
 
 namespace plica {
 
@@ -26,5 +29,10 @@ struct BoundPointwise {
   explicit operator bool() const { return function != nullptr; }
   void operator()(const float* src, float* dst, size_t n) const { function(src, dst, n, a, b); }
 };
+
+/// args.out[0] = f(args.in[0]). `dst` is dense in any order of axes, `src` has its shape and any
+/// strides. dst may be src where the strides are equal. One loop where src is dense too.
+std::unique_ptr<Kernel> make_pointwise(const Pointwise& f, const TensorDesc& src,
+                                       const TensorDesc& dst);
 
 }  // namespace plica

@@ -1,0 +1,181 @@
+#include "engine/kernels/binary.h"
+
+#include <algorithm>
+
+#include "engine/kernels/loop_nest.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/binary.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+// After foreach_target.
+#include "engine/kernels/math-inl.h"
+
+#ifndef PLICA_ENGINE_KERNELS_BINARY_ONCE_
+#define PLICA_ENGINE_KERNELS_BINARY_ONCE_
+namespace plica {
+namespace {
+
+/// How an operand runs along the columns.
+enum class Access { kDense, kBroadcast, kStrided };
+
+/// One block; operands in the order dst, x, y. dst is dense along the columns.
+using BlockFunction = void (*)(float* dst, const float* x, const float* y, const Block<3>& block,
+                               float alpha);
+
+}  // namespace
+}  // namespace plica
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace plica {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <BinaryKind kind, class D, class V = hn::VFromD<D>>
+HWY_INLINE V combine(D d, V x, V y, V alpha) {
+  (void)d, (void)alpha;
+  if constexpr (kind == BinaryKind::kAdd) return hn::Add(x, y);
+  if constexpr (kind == BinaryKind::kAddScaled) return hn::MulAdd(y, alpha, x);
+  if constexpr (kind == BinaryKind::kSub) return hn::Sub(x, y);
+  if constexpr (kind == BinaryKind::kMul) return hn::Mul(x, y);
+  if constexpr (kind == BinaryKind::kDiv) return hn::Div(x, y);
+  if constexpr (kind == BinaryKind::kPow) return vec_pow(d, x, y);
+  if constexpr (kind == BinaryKind::kMaximum) {
+    return hn::IfThenElse(hn::IsNaN(x), x, max_keep_nan(x, y));
+  }
+  if constexpr (kind == BinaryKind::kMinimum) {
+    return hn::IfThenElse(hn::IsNaN(x), x, min_keep_nan(x, y));
+  }
+  if constexpr (kind == BinaryKind::kPrelu) {
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, hn::Mul(x, y));
+  }
+}
+
+/// `count` elements from column i on.
+template <Access access, class D>
+HWY_INLINE hn::VFromD<D> load(D d, const float* p, int64_t i, size_t count, int64_t stride) {
+  if constexpr (access == Access::kDense) {
+    return count == hn::Lanes(d) ? hn::LoadU(d, p + i) : hn::LoadN(d, p + i, count);
+  } else if constexpr (access == Access::kBroadcast) {
+    return hn::Set(d, *p);
+  } else {
+    HWY_ALIGN float lanes[hn::MaxLanes(d)] = {};
+    for (size_t k = 0; k < count; ++k) lanes[k] = p[(i + static_cast<int64_t>(k)) * stride];
+    return hn::Load(d, lanes);
+  }
+}
+
+template <BinaryKind kind, Access ax, Access ay>
+void run_block(float* dst, const float* x, const float* y, const Block<3>& block, float alpha) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto va = hn::Set(d, alpha);
+  const int64_t sx = block.col_strides[1], sy = block.col_strides[2];
+  for (int64_t row = 0; row < block.rows; ++row) {
+    const auto n = static_cast<size_t>(lanes);
+    int64_t i = 0;
+    for (; i + lanes <= block.cols; i += lanes) {
+      const auto vx = load<ax>(d, x, i, n, sx);
+      const auto vy = load<ay>(d, y, i, n, sy);
+      hn::StoreU(combine<kind>(d, vx, vy, va), d, dst + i);
+    }
+    if (i < block.cols) {
+      const auto rest = static_cast<size_t>(block.cols - i);
+      const auto vx = load<ax>(d, x, i, rest, sx);
+      const auto vy = load<ay>(d, y, i, rest, sy);
+      hn::StoreN(combine<kind>(d, vx, vy, va), d, dst + i, rest);
+    }
+    dst += block.row_strides[0];
+    x += block.row_strides[1];
+    y += block.row_strides[2];
+  }
+}
+
+template <BinaryKind kind>
+BlockFunction select(Access ax, Access ay) {
+  using enum Access;
+  if (ax == kDense && ay == kDense) return &run_block<kind, kDense, kDense>;
+  if (ax == kDense && ay == kBroadcast) return &run_block<kind, kDense, kBroadcast>;
+  if (ax == kBroadcast && ay == kDense) return &run_block<kind, kBroadcast, kDense>;
+  return &run_block<kind, kStrided, kStrided>;
+}
+
+}  // namespace
+
+BlockFunction select_binary(BinaryKind kind, Access ax, Access ay) {
+  switch (kind) {
+#define PLICA_SELECT(kind, name) \
+  case BinaryKind::kind:         \
+    return select<BinaryKind::kind>(ax, ay);
+    PLICA_BINARY_FUNCTIONS(PLICA_SELECT)
+#undef PLICA_SELECT
+  }
+  return nullptr;
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace plica
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace plica {
+namespace {
+
+HWY_EXPORT(select_binary);
+
+Access access(int64_t stride) {
+  return stride == 1 ? Access::kDense : stride == 0 ? Access::kBroadcast : Access::kStrided;
+}
+
+class BinaryKernel final : public Kernel {
+ public:
+  BinaryKernel(BinaryKind kind, float alpha, const TensorDesc& x, const TensorDesc& y,
+               const TensorDesc& dst)
+      : nest_(dst.shape, {dst.strides, x.strides, y.strides}),
+        function_(HWY_DYNAMIC_DISPATCH(select_binary)(kind, access(nest_.inner_stride(1)),
+                                                      access(nest_.inner_stride(2)))),
+        alpha_(alpha) {}
+
+  void run(const KernelArgs& args, Team& team) const noexcept override {
+    const float* x = args.in[0];
+    const float* y = args.in[1];
+    float* dst = args.out[0];
+    team.for_each(nest_.tasks(), [&](int64_t task, int) {
+      nest_.run_task(task, [&](const auto& at, const Block<3>& block) {
+        function_(dst + at[0], x + at[1], y + at[2], block, alpha_);
+      });
+    });
+  }
+
+ private:
+  LoopNest<3> nest_;
+  BlockFunction function_;
+  float alpha_;
+};
+
+}  // namespace
+
+std::string_view name(BinaryKind kind) {
+  switch (kind) {
+#define PLICA_NAME(kind, text) \
+  case BinaryKind::kind:       \
+    return text;
+    PLICA_BINARY_FUNCTIONS(PLICA_NAME)
+#undef PLICA_NAME
+  }
+  return "?";
+}
+
+std::unique_ptr<Kernel> make_binary(BinaryKind kind, float alpha, const TensorDesc& x,
+                                    const TensorDesc& y, const TensorDesc& dst) {
+  require(x.shape == dst.shape && y.shape == dst.shape, ErrorCode::kInternal,
+          "binary: operands have not been broadcast");
+  return std::make_unique<BinaryKernel>(kind, alpha, x, y, dst);
+}
+
+}  // namespace plica
+#endif  // HWY_ONCE
