@@ -139,4 +139,27 @@ const std::byte* Constant::raw_bytes() const {
   return data_;
 }
 
+std::vector<std::byte> Constant::dense_bytes() const {
+  require(factors_.empty(), ErrorCode::kInternal, "dense_bytes of a scaled constant");
+  const size_t width = size_of(dtype_);
+  std::vector<std::byte> bytes(static_cast<size_t>(count()) * width);
+  if (bytes.empty()) return bytes;
+  if (const std::byte* raw = raw_bytes()) {
+    std::memcpy(bytes.data(), raw, bytes.size());
+    return bytes;
+  }
+  const size_t rank = view_shape_.size();
+  Shape index(rank, 0);
+  for (size_t at = 0; at < bytes.size(); at += width) {
+    int64_t offset = 0;
+    for (size_t i = 0; i < rank; ++i) offset += index[i] * view_strides_[i];
+    std::memcpy(bytes.data() + at, data_ + offset * static_cast<int64_t>(width), width);
+    for (size_t i = rank; i-- > 0;) {
+      if (++index[i] < view_shape_[i]) break;
+      index[i] = 0;
+    }
+  }
+  return bytes;
+}
+
 }  // namespace plica

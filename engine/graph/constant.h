@@ -48,6 +48,9 @@ class Constant {
 
   /// The memory as raw little-endian bytes if it is dense, row-major and unscaled, else null.
   const std::byte* raw_bytes() const;
+  /// All elements as they are, in dtype(), little-endian and row-major in shape(). Throws kInternal
+  /// for a scaled tensor, whose values no longer are of that dtype.
+  std::vector<std::byte> dense_bytes() const;
   /// True for two constants that see the same memory (a shared weight).
   bool same_memory(const Constant& other) const { return data_ && data_ == other.data_; }
 
