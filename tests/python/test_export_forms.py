@@ -132,6 +132,15 @@ class Forms(ExportCase):
         del sys.modules["net"]
         self.assert_exports(saved, "--class-file", script)
 
+    def test_device_of_the_training_machine(self):
+        script = self.class_file(
+            "class Net(nn.Linear):\n    def __init__(self):\n        super().__init__(2, 2)\n"
+            "        self.device = torch.device('cuda:0')\n"
+            "    def forward(self, x):\n        return super().forward(x.to(self.device))\n")
+        _, notes = self.assert_exports(self.save(nn.Linear(2, 2).state_dict()),
+                                       "--class-file", script)
+        self.assertIn("device: changed from device cuda:0 to cpu", notes[0])
+
     def test_file_names_nothing_of_this_machine(self):
         self.assert_exports(self.saved / "builtin.pkl", "--class-file", self.script)
         with zipfile.ZipFile(self.output) as archive:

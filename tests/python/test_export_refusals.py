@@ -70,6 +70,28 @@ class Classes(ExportCase):
         self.assert_refuses(self.saved / "builtin.pkl", "--class-file", self.folder / "none.py",
                             saying=["none.py", "No such file"])
 
+    def test_imports_that_only_training_needs(self):
+        script = self.class_file(
+            "import nothing_of_this_name as absent\nfrom nothing_of_this_name import other\n"
+            "class Net(nn.Linear):\n    def __init__(self):\n        super().__init__(2, 2)\n"
+            "    def fit(self):\n        absent.plot(other)\n")
+        self.assert_exports(self.save(nn.Linear(2, 2).state_dict()), "--class-file", script)
+        self.output.unlink()
+        for base in ("absent.Net", "other", "other()"):
+            script = self.class_file(
+                "import nothing_of_this_name as absent\nfrom nothing_of_this_name import other\n"
+                f"class Net({base}):\n    pass\n")
+            self.assert_refuses(self.save(nn.Linear(2, 2).state_dict(), "other.pth"),
+                                "--class-file", script, "--model", "Net()",
+                                saying="No module named 'nothing_of_this_name'")
+
+    def test_class_file_that_parses_arguments(self):
+        script = self.class_file(
+            "import argparse\nargs = argparse.ArgumentParser().parse_args(['--size', '3'])\n"
+            "class Net(nn.Linear):\n    def __init__(self):\n        super().__init__(args.size, 2)\n")
+        self.assert_refuses(self.save(nn.Linear(2, 2).state_dict()), "--class-file", script,
+                            "--model", "Net()", saying=["classes.py:4", "SystemExit"])
+
     def test_class_of_a_module_that_is_not_installed(self):
         data = b"\x80\x02cnothing_of_this_name\nNet\n)\x81."
         path = self.folder / "saved.pkl"

@@ -8,6 +8,8 @@ not run.
 
 import __future__
 import ast
+import contextlib
+import io
 import pathlib
 import symtable
 import sys
@@ -57,6 +59,24 @@ def _used_names(statement):
 
     walk(symtable.symtable(ast.unparse(statement), "<class file>", "exec"), True)
     return names
+
+
+class _Missing:
+    """Stands for what could not be imported: importing it is no fault until something uses it."""
+
+    def __init__(self, message):
+        self._message = message
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise Refusal(self._message)
+
+    def __call__(self, *args, **kwargs):
+        raise Refusal(self._message)
+
+    def __mro_entries__(self, bases):
+        raise Refusal(self._message)
 
 
 class ClassFile:
@@ -123,14 +143,19 @@ class ClassFile:
                 for alias in other.names:
                     flags |= getattr(__future__, alias.name).compiler_flag
         code = compile(ast.Module([statement], []), str(self.path), "exec", flags, True)
+        place = f"{self.path}:{statement.lineno}"
+        silent = io.StringIO()
         try:
-            exec(code, self.namespace)
+            with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
+                exec(code, self.namespace)
+        except Refusal:
+            raise
         except ImportError as error:
-            star = "*" in self._bound[index]
-            if not star:
-                raise Refusal(f"{self.path}:{statement.lineno}: {one_line(error)}") from error
-        except Exception as error:
-            raise Refusal(f"{self.path}:{statement.lineno}: {one_line(error)}") from error
+            for name in self._bound[index] - {"*"}:
+                self.namespace[name] = _Missing(f"{place}: {one_line(error)}")
+        except (Exception, SystemExit) as error:
+            raise Refusal(f"{place}: {type(error).__name__}: {' '.join(str(error).split())}"
+                          ) from error
 
 
 def evaluate(expression, class_file=None):

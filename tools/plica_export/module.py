@@ -48,6 +48,10 @@ def prepare(model, note):
             note(f"{path or type(model).__name__} stays in training mode after eval(); "
                  "switched off")
             module.training = False
+        for name, value in list(vars(module).items()):
+            if isinstance(value, torch.device) and value.type != "cpu":
+                note(f"{path + '.' if path else ''}{name}: changed from device {value} to cpu")
+                setattr(module, name, torch.device("cpu"))
     for module, name, _ in untracked_tensors(model):
         value = vars(module).pop(name)
         module.register_buffer(name, value.detach())
