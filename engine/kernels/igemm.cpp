@@ -85,8 +85,36 @@ constexpr int kTileRows = 6;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
-template <int kRows, int kVecs>
+/// x86's minimum and maximum are their second operand if one is NaN.
+HWY_INLINE V clamp(V lo, V hi, V x) { return hn::Min(hi, hn::Max(lo, x)); }
+
+/// What run_tile() does with its sums if not all columns are real.
+HWY_NOINLINE void finish_narrow_tile(const Tile& t, const float* sums, int rows, int vectors) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
+  for (int r = 0; r < rows; ++r, sums += vectors * lanes) {
+    for (int64_t c = 0; c < t.columns; c += lanes) {
+      const auto left = static_cast<size_t>(t.columns - c);
+      float* dst = t.dst + t.dst_offset[r] + c;
+      V y = hn::Load(d, sums + c);
+      if (!t.first) y = hn::Add(hn::LoadN(d, dst, left), y);
+      if (t.last) {
+        y = hn::Add(y, hn::LoadU(d, t.bias + c));
+        if (t.residual) {
+          y = hn::Add(y, hn::LoadN(d, t.residual + t.residual_offset[r] + c, left));
+        }
+        y = clamp(lo, hi, y);
+      }
+      hn::StoreN(y, d, dst, left);
+    }
+  }
+}
+
+/// kRows x kPanels adjacent panels of kPanelVecs vectors.
+template <int kRows, int kPanelVecs, int kPanels = 1>
 HWY_NOINLINE void run_tile(const Tile& t) {
+  constexpr int kVecs = kPanels * kPanelVecs;
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   V sum[kRows][kVecs];
@@ -97,11 +125,14 @@ HWY_NOINLINE void run_tile(const Tile& t) {
   }
   const float* HWY_RESTRICT a = t.a;
   const float* HWY_RESTRICT w = t.w;
+  const int64_t panel = t.depth * kPanelVecs * lanes;
   for (const float* end = a + t.depth; a != end; ++a) {
     V weight[kVecs];
     PLICA_UNROLL
-    for (int v = 0; v < kVecs; ++v) weight[v] = hn::Load(d, w + v * lanes);
-    w += kVecs * lanes;
+    for (int v = 0; v < kVecs; ++v) {
+      weight[v] = hn::Load(d, w + v / kPanelVecs * panel + v % kPanelVecs * lanes);
+    }
+    w += kPanelVecs * lanes;
     PLICA_UNROLL
     for (int r = 0; r < kRows; ++r) {
       const V x = hn::Set(d, a[r * kRowFloats]);
@@ -109,32 +140,55 @@ HWY_NOINLINE void run_tile(const Tile& t) {
       for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, weight[v], sum[r][v]);
     }
   }
-  const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
-  PLICA_UNROLL
-  for (int r = 0; r < kRows; ++r) {
-    float* dst = t.dst + t.dst_offset[r];
+  if (t.columns < kVecs * lanes) {
+    HWY_ALIGN float sums[kRows * kVecs * hn::MaxLanes(D())];
+    PLICA_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      PLICA_UNROLL
+      for (int v = 0; v < kVecs; ++v) hn::Store(sum[r][v], d, sums + (r * kVecs + v) * lanes);
+    }
+    finish_narrow_tile(t, sums, kRows, kVecs);
+    return;
+  }
+  float* HWY_RESTRICT dst = t.dst;
+  if (!t.first) {
+    PLICA_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      PLICA_UNROLL
+      for (int v = 0; v < kVecs; ++v) {
+        sum[r][v] = hn::Add(hn::LoadU(d, dst + t.dst_offset[r] + v * lanes), sum[r][v]);
+      }
+    }
+  }
+  if (t.last) {
     PLICA_UNROLL
     for (int v = 0; v < kVecs; ++v) {
-      const int64_t left = t.columns - v * lanes;
-      const bool whole = left >= lanes;
-      const auto some = static_cast<size_t>(std::max<int64_t>(left, 0));
-      float* at = dst + v * lanes;
-      V y = sum[r][v];
-      if (!t.first) y = hn::Add(whole ? hn::LoadU(d, at) : hn::LoadN(d, at, some), y);
-      if (t.last) {
-        y = hn::Add(y, hn::LoadU(d, t.bias + v * lanes));
-        if (t.residual) {
+      const V bias = hn::LoadU(d, t.bias + v * lanes);
+      PLICA_UNROLL
+      for (int r = 0; r < kRows; ++r) sum[r][v] = hn::Add(sum[r][v], bias);
+    }
+    if (t.residual) {
+      PLICA_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        PLICA_UNROLL
+        for (int v = 0; v < kVecs; ++v) {
           const float* residual = t.residual + t.residual_offset[r] + v * lanes;
-          y = hn::Add(y, whole ? hn::LoadU(d, residual) : hn::LoadN(d, residual, some));
+          sum[r][v] = hn::Add(sum[r][v], hn::LoadU(d, residual));
         }
-        // The second operand is the result if one is NaN.
-        y = hn::Min(hi, hn::Max(lo, y));
       }
-      if (whole) {
-        hn::StoreU(y, d, at);
-      } else {
-        hn::StoreN(y, d, at, some);
-      }
+    }
+    const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
+    PLICA_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      PLICA_UNROLL
+      for (int v = 0; v < kVecs; ++v) sum[r][v] = clamp(lo, hi, sum[r][v]);
+    }
+  }
+  PLICA_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    PLICA_UNROLL
+    for (int v = 0; v < kVecs; ++v) {
+      hn::StoreU(sum[r][v], d, dst + t.dst_offset[r] + v * lanes);
     }
   }
 }
@@ -147,6 +201,22 @@ constexpr std::array<TileFn, sizeof...(kRows)> tile_functions(
 }
 constexpr auto kTiles1 = tile_functions<1>(std::make_integer_sequence<int, kTileRows>());
 constexpr auto kTiles2 = tile_functions<2>(std::make_integer_sequence<int, kTileRows>());
+
+/// With few rows, one panel has too few sums to hide the latency of an addition: several panels at
+/// a time, [rows - 1][panels - 1].
+constexpr int kWideRows = 3;
+constexpr int kWidePanels = 4;
+constexpr TileFn kWide[kWideRows][kWidePanels] = {
+    {run_tile<1, 2, 1>, run_tile<1, 2, 2>, run_tile<1, 2, 3>, run_tile<1, 2, 4>},
+    {run_tile<2, 2, 1>, run_tile<2, 2, 2>},
+    {run_tile<3, 2, 1>, run_tile<3, 2, 2>},
+};
+
+/// Panels, from the `left` full ones on, to compute at a time for a block of `rows`.
+int64_t wide_panels(int64_t rows, int64_t left) {
+  if (rows > kWideRows) return 1;
+  return std::clamp<int64_t>(left, 1, rows == 1 ? kWidePanels : 2);
+}
 
 /// May write up to a vector more than `count` to `dst`.
 HWY_INLINE void gather_copy(const float* HWY_RESTRICT src, float* HWY_RESTRICT dst, int64_t count) {
@@ -284,7 +354,10 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
   for (int64_t i = 0; i < slices; ++i) {
     const int64_t k0 = i * slice, k1 = std::min(depth, k0 + slice);
     gather(s, src, block.row, block.rows, k0, k1, scratch);
-    for (int64_t panel = block.panel; panel < block.panel + block.panels; ++panel) {
+    const int64_t end_panel = block.panel + block.panels;
+    const int64_t full_end = std::min(end_panel, s.oc / panels.width());
+    for (int64_t panel = block.panel, count = 1; panel < end_panel; panel += count) {
+      count = wide_panels(block.rows, full_end - panel);
       const int64_t column = panel * panels.width();
       const int64_t channel = block.group * s.oc + column;
       Tile tile;
@@ -295,9 +368,16 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
       tile.bias = epilogue.bias + block.group * panels.padded() + column;
       tile.lo = epilogue.lo;
       tile.hi = epilogue.hi;
-      tile.columns = std::min(panels.width(), s.oc - column);
+      tile.columns = std::min(count * panels.width(), s.oc - column);
       tile.first = i == 0;
       tile.last = i + 1 == slices;
+      if (count > 1) {
+        tile.a = scratch;
+        tile.dst_offset = dst_offset;
+        tile.residual_offset = residual_offset;
+        kWide[block.rows - 1][count - 1](tile);
+        continue;
+      }
       const auto& functions = panels.vectors(panel) == 1 ? kTiles1 : kTiles2;
       // Tiles of nearly equal heights.
       for (int64_t j = 0; j < tiles; ++j) {

@@ -8,7 +8,7 @@
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
-#include "engine/ops/igemm_step.h"
+#include "engine/ops/conv_step.h"
 #include "engine/ops/weights.h"
 
 namespace plica {
@@ -182,8 +182,8 @@ bool ConvBase::fold_input_affine(Graph& graph, Node& node, const Affine& affine,
   return false;
 }
 
-void ConvBase::plan_igemm(StepBuilder& builder, const ConvGeometry& g,
-                          std::vector<IgemmPhase> phases) const {
+void ConvBase::plan_phases(StepBuilder& builder, const ConvGeometry& g,
+                           std::vector<IgemmPhase> phases) const {
   IgemmOperands operands;
   const int64_t src_pixel = use_pixels(builder, 0, g.batched);
   int64_t residual_pixel = 0;
@@ -204,7 +204,7 @@ void ConvBase::plan_igemm(StepBuilder& builder, const ConvGeometry& g,
   }
   std::vector<double> bias;
   if (attributes_.has_bias) bias = constant_weight(builder, 2).to_doubles();
-  emit_igemm(builder, std::move(epilogue), operands, phases, bias);
+  emit_conv(builder, std::move(epilogue), operands, phases, bias);
 }
 
 void ConvBase::set_bias(Graph& graph, Node& node, Constant bias) {
@@ -336,7 +336,7 @@ void Conv::plan(StepBuilder& builder) const {
   phase.weights.oc_stride = shape.ic * g.taps();
   phase.weights.ic_stride = g.taps();
   phase.weights.group_stride = shape.oc * phase.weights.oc_stride;
-  plan_igemm(builder, g, {std::move(phase)});
+  plan_phases(builder, g, {std::move(phase)});
 }
 
 namespace {

@@ -82,8 +82,8 @@ class ConvBase : public Op {
   virtual int64_t input_channels(const Shape& weight) const = 0;
 
   /// Emits the step of which `phases` compute disjoint parts of the output.
-  void plan_igemm(StepBuilder& builder, const ConvGeometry& g,
-                  std::vector<IgemmPhase> phases) const;
+  void plan_phases(StepBuilder& builder, const ConvGeometry& g,
+                   std::vector<IgemmPhase> phases) const;
 
   Attributes attributes_;
   Epilogue epilogue_;

@@ -7,7 +7,7 @@
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
 #include "engine/ops/conv.h"
-#include "engine/ops/igemm_step.h"
+#include "engine/ops/conv_step.h"
 #include "engine/ops/weights.h"
 
 namespace plica {
@@ -180,7 +180,7 @@ void ConvTranspose::plan(StepBuilder& builder) const {
       }
     }
   }
-  plan_igemm(builder, g, std::move(phases));
+  plan_phases(builder, g, std::move(phases));
 }
 
 namespace {

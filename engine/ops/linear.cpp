@@ -7,7 +7,7 @@
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
-#include "engine/ops/igemm_step.h"
+#include "engine/ops/conv_step.h"
 #include "engine/ops/weights.h"
 
 namespace plica {
@@ -209,7 +209,7 @@ void Linear::plan(StepBuilder& builder) const {
     }
   }
   if (operands.residual >= 0) shape.residual_pixel = use_rows(operands.residual);
-  emit_igemm(builder, std::move(epilogue), operands, {std::move(phase)}, bias);
+  emit_conv(builder, std::move(epilogue), operands, {std::move(phase)}, bias);
 }
 
 void register_linear(OpRegistry& registry) {

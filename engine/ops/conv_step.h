@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "engine/base/fail.h"
 #include "engine/graph/step_builder.h"
+#include "engine/kernels/depthwise.h"
 #include "engine/kernels/igemm_kernel.h"
 #include "engine/ops/bind_epilogue.h"
 #include "engine/ops/conv.h"
@@ -58,39 +60,79 @@ inline std::vector<float> read_weights(const Constant& constant, double scale) {
   return scaled;
 }
 
+/// A way to compute a convolution: candidates stand in order of preference, and the first that fits
+/// is taken.
+struct ConvCandidate {
+  const char* name;
+  bool (*fits)(const IgemmShape& shape);
+  size_t (*packed_size)(const IgemmShape& shape);
+  void (*pack)(const IgemmShape& shape, const IgemmWeights& weights, float* packed);
+  size_t (*bias_size)(const IgemmShape& shape);
+  void (*pack_bias)(const IgemmShape& shape, const float* bias, float* packed);
+  size_t (*bytes_per_thread)(const std::vector<IgemmPart>& parts);
+  std::unique_ptr<Kernel> (*make)(std::vector<IgemmPart> parts, IgemmOperands operands,
+                                  std::shared_ptr<const void> owner);
+};
+
+inline constexpr ConvCandidate kConvCandidates[] = {
+    {.name = "depthwise",
+     .fits = depthwise_fits,
+     .packed_size =
+         [](const IgemmShape& shape) {
+           return static_cast<size_t>(shape.taps()) * depthwise_padded_channels(shape);
+         },
+     .pack = depthwise_pack,
+     .bias_size = depthwise_padded_channels,
+     .pack_bias = [](const IgemmShape& shape, const float* bias,
+                     float* packed) { std::copy_n(bias, shape.groups, packed); },
+     .bytes_per_thread = [](const std::vector<IgemmPart>&) -> size_t { return 0; },
+     .make = make_depthwise},
+    {.name = "igemm",
+     .fits = [](const IgemmShape&) { return true; },
+     .packed_size = igemm_packed_size,
+     .pack = igemm_pack,
+     .bias_size =
+         [](const IgemmShape& shape) {
+           return static_cast<size_t>(shape.groups * igemm_padded_columns(shape));
+         },
+     .pack_bias = igemm_pack_bias,
+     .bytes_per_thread = igemm_bytes_per_thread,
+     .make = make_igemm},
+};
+
 /// Emits the step for operands whose layout has been declared. `bias` has one entry per output
 /// channel, or is empty.
-inline void emit_igemm(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperands operands,
-                       const std::vector<IgemmPhase>& phases, const std::vector<double>& bias) {
+inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperands operands,
+                      const std::vector<IgemmPhase>& phases, const std::vector<double>& bias) {
+  const ConvCandidate* candidate = kConvCandidates;
+  while (!candidate->fits(phases[0].shape)) ++candidate;
   std::vector<float> weights;
   std::vector<IgemmPart> parts;
   for (size_t i = 0; i < phases.size(); ++i) {
     const IgemmShape& shape = phases[i].shape;
-    const std::string key = concat("igemm ", i, " of ", phases.size());
-    PackedWeights packed = builder.pack(key, igemm_packed_size(shape), [&](float* to) {
+    const std::string key = concat(candidate->name, " ", i, " of ", phases.size());
+    PackedWeights packed = builder.pack(key, candidate->packed_size(shape), [&](float* to) {
       if (weights.empty()) weights = read_weights(constant_weight(builder, 1), phases[i].scale);
       IgemmWeights from = phases[i].weights;
       from.data = weights.data();
       from.tap_offset = phases[i].tap_offset.data();
-      igemm_pack(shape, from, to);
+      candidate->pack(shape, from, to);
     });
-    epilogue.owners.push_back(packed);
-    IgemmPart part{shape, packed.data(), epilogue.bound};
-    const auto padded = static_cast<size_t>(shape.groups * igemm_padded_columns(shape));
-    PackedWeights packed_bias = builder.pack("igemm bias", padded, [&](float* to) {
+    const std::string bias_key = concat(candidate->name, " bias");
+    PackedWeights packed_bias = builder.pack(bias_key, candidate->bias_size(shape), [&](float* to) {
       if (bias.empty()) return;
       const std::vector<float> rounded(bias.begin(), bias.end());
-      igemm_pack_bias(shape, rounded.data(), to);
+      candidate->pack_bias(shape, rounded.data(), to);
     });
-    epilogue.owners.push_back(packed_bias);
+    IgemmPart part{shape, packed.data(), epilogue.bound};
     part.epilogue.bias = packed_bias.data();
     parts.push_back(std::move(part));
+    epilogue.owners.push_back(std::move(packed));
+    epilogue.owners.push_back(std::move(packed_bias));
   }
-  builder.set_workspace(0, igemm_bytes_per_thread(parts));
-  const IgemmTile tile = igemm_tile();
-  builder.emit(make_igemm(std::move(parts), operands,
-                          std::make_shared<std::vector<PackedWeights>>(std::move(epilogue.owners))),
-               concat("igemm ", tile.rows, "x", tile.panel));
+  builder.set_workspace(0, candidate->bytes_per_thread(parts));
+  auto owner = std::make_shared<std::vector<PackedWeights>>(std::move(epilogue.owners));
+  builder.emit(candidate->make(std::move(parts), operands, std::move(owner)), candidate->name);
 }
 
 }  // namespace plica

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/base/kernel.h"
+#include "engine/kernels/igemm_kernel.h"
+
+namespace plica {
+
+/// Convolutions with one input and one output channel per group. Parts are as for make_igemm(), but
+/// with weights and biases packed by the functions below. Vectorised over channels; an output
+/// element is the sum over the taps that lie inside the input, in their order. Error of an element:
+/// below (taps + 2) * 2^-24 * sum |x w|.
+std::unique_ptr<Kernel> make_depthwise(std::vector<IgemmPart> parts, IgemmOperands operands,
+                                       std::shared_ptr<const void> owner);
+
+inline bool depthwise_fits(const IgemmShape& shape) {
+  return shape.groups > 1 && shape.ic == 1 && shape.oc == 1;
+}
+
+/// Channels rounded up to what the packed weights and biases have room for.
+size_t depthwise_padded_channels(const IgemmShape& shape);
+/// To [taps][depthwise_padded_channels()]; `packed` is zeroed.
+void depthwise_pack(const IgemmShape& shape, const IgemmWeights& weights, float* packed);
+
+}  // namespace plica
