@@ -41,7 +41,8 @@ void apply_tail(const BoundEpilogue& epilogue, int64_t row, int64_t column, floa
   if (epilogue.activation) epilogue.activation(data, data, n);
   if (epilogue.scale) {
     const bool by_column = epilogue.channel_rows == 0;
-    const int64_t channel = by_column ? column : row / epilogue.channel_rows % epilogue.channels;
+    const int64_t channel =
+        by_column ? column : (epilogue.first_row + row) / epilogue.channel_rows % epilogue.channels;
     HWY_DYNAMIC_DISPATCH(affine_row)
     (data, epilogue.scale + channel, epilogue.shift + channel, n, by_column);
   }

@@ -20,11 +20,12 @@ struct BoundEpilogue {
 
   BoundPointwise activation;
   /// One for each channel, or null. Channels are columns, unless channel_rows is not 0: the channel
-  /// of a row is then row / channel_rows % channels.
+  /// of a row is then (first_row + row) / channel_rows % channels.
   const float* scale = nullptr;
   const float* shift = nullptr;
   int64_t channel_rows = 0;
   int64_t channels = 0;
+  int64_t first_row = 0;
   BoundPointwise post;
 
   bool has_tail() const { return activation || scale || post; }

@@ -52,8 +52,8 @@ struct IgemmWeights {
   const int64_t* tap_offset = nullptr;  ///< [shape.taps()]
 };
 
-/// Writes all of `packed` but the columns that only round up, which it leaves as they are: they
-/// must be finite. `packed` is aligned.
+/// Writes all of `packed`, which is aligned, but for the columns that only round up, whose values
+/// do not matter.
 void igemm_pack(const IgemmShape& shape, const IgemmWeights& weights, float* packed);
 
 /// The register tile of this CPU.

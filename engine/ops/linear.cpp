@@ -8,6 +8,7 @@
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
 #include "engine/ops/conv_step.h"
+#include "engine/ops/matmul_step.h"
 #include "engine/ops/weights.h"
 
 namespace plica {
@@ -163,6 +164,10 @@ void Linear::plan(StepBuilder& builder) const {
   const Shape& x = builder.input_shape(0);
   const Shape& y = builder.output_shape(0);
   const Shape& w = builder.input_shape(1);
+  if (!builder.constant(1) && attributes_.weight_is_kn && !attributes_.has_bias) {
+    plan_matmul(builder, epilogue_, x, w);
+    return;
+  }
   constant_weight(builder, 1);
   // A matrix may have rows apart; other ranks are dense.
   const Layout layout = x.size() == 2 ? Layout::kPixelRows : Layout::kRowMajor;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "engine/base/fail.h"
+#include "engine/graph/args.h"
 #include "engine/ops/conv.h"
 #include "engine/ops/linear.h"
 #include "tests/support/run_graph.h"
@@ -187,6 +188,52 @@ TEST_CASE("epilogues of convolution and linear", "[conv][linear]") {
   // Axis 1 is not the axis of the outputs.
   check(make_graph<Linear>({{2, 3, 8}, {37, 8}, full_epilogue(3, activation)}, {}));
   check(make_graph<Linear>({{2, 3, 4, 8}, {37, 8}, full_epilogue(3, activation)}, {}));
+}
+
+/// x @ y of two inputs.
+Graph product(const std::string& target, const char* right, const Shape& a, const Shape& b,
+              std::optional<Epilogue> epilogue = {}) {
+  const Args args{{"self", TensorRef{"a"}}, {right, TensorRef{"b"}}};
+  ArgReader reader(args, 1);
+  std::unique_ptr<Op> op = OpRegistry::instance().find(target)(reader);
+  Graph graph;
+  std::vector<Value*> inputs{graph.add_input("a", {a.begin(), a.end()}),
+                             graph.add_input("b", {b.begin(), b.end()})};
+  if (epilogue) {
+    const std::vector<Shape> shapes{a, b};
+    const Shape y = op->infer_shapes(shapes, {})[0];
+    inputs.push_back(graph.add_input("residual", {y.begin(), y.end()}));
+    *op->epilogue() = *epilogue;
+  }
+  graph.add_output(graph.add_node("node", std::move(op), inputs, {"y"})->outputs[0]);
+  set_shapes(graph);
+  return graph;
+}
+
+TEST_CASE("matmul of two computed operands", "[matmul]") {
+  const auto matmul = [](const Shape& a, const Shape& b, std::optional<Epilogue> e = {}) {
+    check(product("aten.matmul.default", "other", a, b, std::move(e)));
+  };
+  matmul({5}, {5});
+  matmul({3, 5}, {5});
+  matmul({5}, {5, 7});
+  matmul({2, 3, 5}, {5});
+  matmul({5}, {4, 5, 7});
+  matmul({13, 300}, {300, 37});
+  matmul({2, 3, 13, 20}, {2, 3, 20, 37});
+  matmul({2, 1, 13, 20}, {3, 20, 37});
+  matmul({13, 20}, {2, 3, 20, 37});
+  matmul({2, 0, 20}, {2, 20, 4});
+  matmul({2, 3, 0}, {2, 0, 4});
+  check(product("aten.mm.default", "mat2", {300, 17}, {17, 9}));
+  check(product("aten.bmm.default", "mat2", {3, 30, 17}, {3, 17, 40}));
+  CHECK_THROWS_AS(product("aten.bmm.default", "mat2", {3, 30, 17}, {17, 40}), Error);
+  CHECK_THROWS_AS(product("aten.matmul.default", "other", {3, 4}, {5, 3}), Error);
+  CHECK_THROWS_AS(product("aten.matmul.default", "other", {}, {5, 3}), Error);
+  matmul({13, 30}, {30, 37}, full_epilogue(37, relu()));
+  matmul({2, 13, 30}, {2, 30, 37}, full_epilogue(13, relu()));
+  matmul({2, 5, 13, 30}, {2, 5, 30, 37}, full_epilogue(5, relu()));
+  matmul({2, 13, 30}, {30}, full_epilogue(13, relu()));
 }
 
 TEST_CASE("a sample has the same bits anywhere in any batch", "[conv][linear]") {
