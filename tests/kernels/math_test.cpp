@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <bit>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
@@ -6,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-#include "hwy/aligned_allocator.h"
+#include "tests/support/simd.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tests/kernels/math_test.cpp"
@@ -53,6 +52,9 @@ HWY_AFTER_NAMESPACE();
 namespace plica {
 namespace {
 
+using test::for_each_target;
+using test::ulps;
+
 HWY_EXPORT(row_exp);
 HWY_EXPORT(row_expm1);
 HWY_EXPORT(row_expm1_negative);
@@ -62,17 +64,6 @@ HWY_EXPORT(row_sigmoid);
 HWY_EXPORT(row_tanh);
 HWY_EXPORT(row_erf);
 HWY_EXPORT(row_pow);
-
-/// Runs `body` with each target that is compiled in and that this CPU has.
-template <typename Body>
-void for_each_target(Body&& body) {
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    hwy::SetSupportedTargetsForTest(target);
-    INFO("target " << hwy::TargetName(target));
-    body();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-}
 
 /// Every 4099th float of either sign, and all the landmarks.
 std::vector<float> samples() {
@@ -117,15 +108,6 @@ std::vector<float> samples() {
   return x;
 }
 
-/// |actual - exact| in units of the spacing of floats at `exact`.
-double ulps(float actual, double exact) {
-  const auto nearest = static_cast<float>(exact);
-  if (std::isnan(exact)) return std::isnan(actual) ? 0 : 1e9;
-  if (std::isinf(nearest) || std::isinf(actual)) return actual == nearest ? 0 : 1e9;
-  const int exponent = std::max(std::ilogb(std::max(std::fabs(exact), 1e-300)), -126);
-  return std::fabs(actual - exact) / std::ldexp(1.0, exponent - 23);
-}
-
 using Row = void (*)(const float*, float*, size_t);
 
 /// `skip(x)`: outside the range that the function promises.
@@ -145,7 +127,6 @@ void check(const char* name, double bound, Pick pick, Exact exact, Skip skip) {
     }
     INFO(name << " at " << where);
     CHECK(worst <= bound);
-    if (std::getenv("PLICA_PRINT_ULPS")) std::printf("%s %g ulp at %g\n", name, worst, where);
   });
 }
 
