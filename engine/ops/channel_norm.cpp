@@ -31,7 +31,7 @@ void check_unused(const Node& node) {
 
 class GroupNorm final : public Op {
  public:
-  explicit GroupNorm(ArgReader& reader) : output_count_(reader.output_count()) {
+  explicit GroupNorm(ArgReader& reader) {
     reader.tensor("input");
     norm_.weight = reader.optional_tensor("weight");
     norm_.bias = reader.optional_tensor("bias");
@@ -41,8 +41,6 @@ class GroupNorm final : public Op {
     if (native_) sizes_ = {reader.dim("N"), reader.dim("C"), reader.dim("HxW")};
     reader.ignore("cudnn_enabled");
     require(norm_.groups > 0, ErrorCode::kInvalid, "num_groups is ", norm_.groups);
-    require(output_count_ == (native_ ? 3 : 1), ErrorCode::kInvalid, "group_norm with ",
-            output_count_, " outputs");
   }
 
   std::string_view name() const override { return "group_norm"; }
@@ -82,7 +80,6 @@ class GroupNorm final : public Op {
 
  private:
   ChannelNorm norm_;
-  size_t output_count_;
   bool native_ = false;
   std::vector<Dim> sizes_;
 };
