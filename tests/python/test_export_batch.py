@@ -64,6 +64,13 @@ class Batch(ExportCase):
         self.assertIsNone(self.batch_range(program))
         self.assertIn("torch.export cannot make it dynamic", notes[0])
 
+    def test_batch_read_with_len(self):
+        program, notes = self.export_class(
+            self.WEIGHT + "    def forward(self, x):\n"
+            "        return (x * self.w).reshape(len(x), 2)\n")
+        self.assertEqual(notes, [])
+        self.assertEqual(self.batch_range(program), (1, 65536))
+
     def test_several_inputs_and_outputs(self):
         program, _ = self.export_class(
             self.WEIGHT + "    def forward(self, x, y):\n"

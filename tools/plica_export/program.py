@@ -17,7 +17,7 @@ DEFAULT_BATCH_MAX = 65536
 _DROPPED_META = ("stack_trace", "source_fn_stack", "from_node", "torch_fn", "custom")
 
 
-def _export(model, inputs, dim=None):
+def _export(model, inputs, dim=None, strict=False):
     dynamic = None
     if dim is not None:
         parameters = inspect.signature(model.forward).parameters.values()
@@ -27,7 +27,7 @@ def _export(model, inputs, dim=None):
     silent = contextlib.redirect_stderr(io.StringIO())  # A failing export prints its graph.
     with torch.no_grad(), warnings.catch_warnings(), silent:
         warnings.simplefilter("ignore")
-        return torch.export.export(model, tuple(inputs), dynamic_shapes=dynamic)
+        return torch.export.export(model, tuple(inputs), dynamic_shapes=dynamic, strict=strict)
 
 
 def _reason(error):
@@ -77,37 +77,55 @@ def _is_constant(node, program):
     return True
 
 
-def to_program(model, shapes, note, static_batch=False, batch_max=DEFAULT_BATCH_MAX):
-    """The ExportedProgram of a prepared module, and whether its batch is dynamic."""
-    given = random_inputs(shapes)
+def _run_unchanged(model, inputs):
+    """The outputs; refuses a model whose run changes its buffers."""
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    expected = run(model, given)
+    outputs = run(model, inputs)
     changed = [name for name, buffer in model.named_buffers()
                if name not in before or
                not torch.equal(buffer.nan_to_num(), before[name].nan_to_num())]
     if changed:
         raise Refusal(f"the model changes its buffers in eval mode: {listed(changed)}")
+    return outputs
+
+
+def _export_dynamic(model, shapes, batch_max):
+    """The program and None, or None and why the batch cannot be dynamic."""
+    reason = batch_dependence(model, shapes)
+    if reason is not None:
+        return None, reason
+    dim, inputs = Dim("batch", min=1, max=batch_max), random_inputs(shapes, 2)
+    try:
+        return _export(model, inputs, dim), None
+    except Exception as error:
+        reason = f"torch.export cannot make it dynamic: {_reason(error)}"
+    # Reading the bytecode copes with more, such as len(x), but not with all.
+    with contextlib.suppress(Exception):
+        return _export(model, inputs, dim, strict=True), None
+    return None, reason
+
+
+def to_program(model, shapes, note, static_batch=False, batch_max=DEFAULT_BATCH_MAX):
+    """The ExportedProgram of a prepared module, and whether its batch is dynamic."""
+    given = random_inputs(shapes)
+    expected = [(given, _run_unchanged(model, given))]
     refuse_random(model, given)
     program = None
     if not static_batch:
-        reason = batch_dependence(model, shapes)
-        if reason is None:
-            try:
-                program = _export(model, random_inputs(shapes, 2),
-                                  Dim("batch", min=1, max=batch_max))
-            except Exception as error:
-                reason = "torch.export cannot make it dynamic: " + _reason(error)
+        program, reason = _export_dynamic(model, shapes, batch_max)
         if program is None:
-            note(f"static batch of {shapes[0][0] if shapes[0] else 1}: {reason}")
+            note(f"static batch of {shapes[0][0]}: {reason}")
     dynamic = program is not None
-    if not dynamic:
+    if dynamic:
+        several = random_inputs(shapes, 3)
+        expected.append((several, run(model, several)))
+    else:
         try:
             program = _export(model, given)
         except Exception as error:
             raise Refusal(f"torch.export refuses the model: {_reason(error)}") from error
     _refuse_training(program)
-    for inputs, outputs in [(given, expected)] + (
-            [(several := random_inputs(shapes, 3), run(model, several))] if dynamic else []):
+    for inputs, outputs in expected:
         if not agree(run(program.module(), inputs), outputs, 1e-5):
             raise Refusal("the exported program computes something else than the module")
     return program, dynamic
