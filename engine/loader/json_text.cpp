@@ -192,7 +192,8 @@ const Json::Object& Json::as_object(std::string_view what) const {
 
 const Json* Json::find(std::string_view key) const {
   const auto* object = get_if<Object>();
-  if (!object) wrong_kind(key, "a member of an object", *this);
+  require(object != nullptr, ErrorCode::kFormat, "expected an object with a member '", key,
+          "', found ", kind());
   const auto found = std::lower_bound(
       object->by_key.begin(), object->by_key.end(), key,
       [&](uint32_t i, std::string_view k) { return object->members[i].first < k; });
