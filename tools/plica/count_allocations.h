@@ -1,0 +1,11 @@
+#pragma once
+
+#include <cstdint>
+
+namespace plica::cli {
+
+/// A function that returns the number of heap allocations of the process so far, or null where
+/// this build does not count them. Part of the plica command only.
+int64_t (*count_allocations())();
+
+}  // namespace plica::cli
