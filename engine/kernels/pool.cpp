@@ -26,6 +26,8 @@ struct PoolRow {
   int64_t col_step;
   const PoolAxis::Window* windows;
   int64_t pixels;
+  int64_t most_cols;      ///< Largest count of `windows`.
+  int64_t row_floats;     ///< From the first float of an input row to the last, gaps included.
   int64_t outer_divisor;  ///< Product of depth's and height's divisors, or the override.
   bool fixed_divisor;
 };
@@ -89,9 +91,10 @@ struct Maximum {
     state.max = hn::Max(state.max, x);
     state.nan = hn::Or(state.nan, hn::IsNaN(x));
   }
-  static HWY_INLINE VF result(const State& state, Scale) {
+  static HWY_INLINE VF partial(const State& state) {
     return hn::IfThenElse(state.nan, hn::NaN(DF()), state.max);
   }
+  static HWY_INLINE VF result(const State& state, Scale) { return partial(state); }
 };
 
 struct FloatSum {
@@ -101,6 +104,7 @@ struct FloatSum {
   };
   static HWY_INLINE State start() { return {hn::Zero(DF())}; }
   static HWY_INLINE void tap(State& state, VF x) { state.sum = hn::Add(state.sum, x); }
+  static HWY_INLINE VF partial(const State& state) { return state.sum; }
   static HWY_INLINE VF result(const State& state, Scale scale) {
     const DF d;
     if (scale.reciprocal != 0) return hn::Mul(state.sum, hn::Set(d, scale.reciprocal));
@@ -199,9 +203,68 @@ HWY_INLINE void Pixel(const PoolRow& row, const float* src, int64_t cols, Scale 
   });
 }
 
-HWY_INLINE bool IsPowerOfTwo(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
+// Pixels of fewer channels than a vector has lanes: the rows of the windows are combined first,
+// over the whole input row at once, then the columns, from scratch memory in which whole vectors
+// can be read.
+constexpr int64_t kNarrowFloats = 4096;
+
+HWY_INLINE bool IsNarrow(const PoolRow& row) {
+  return row.channels < static_cast<int64_t>(hn::Lanes(DF())) && row.channels == row.dst_stride &&
+         row.planes == 1 && row.row_floats <= kNarrowFloats;
+}
+
+template <class Acc>
+HWY_INLINE void CombineRows(const PoolRow& row, float* HWY_RESTRICT combined) {
+  const DF d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  EachVector(d, row.row_floats, [&](auto access, int64_t i) HWY_ATTR {
+    typename Acc::State state = Acc::start();
+    for (int64_t y = 0; y < row.rows; ++y) {
+      Acc::tap(state, access.load(d, row.src + y * row.row_step + i));
+    }
+    hn::StoreU(Acc::partial(state), d, combined + i);
+  });
+  if (row.row_floats >= lanes) hn::StoreU(hn::Zero(d), d, combined + row.row_floats);
+}
+
+// scale_of(taps, window): what Acc needs to finish a pixel.
+template <class Acc, class ScaleOf>
+HWY_INLINE void NarrowRow(const PoolRow& row, ScaleOf scale_of) {
+  const DF d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  HWY_ALIGN float combined[kNarrowFloats + HWY_MAX_BYTES / sizeof(float)];
+  CombineRows<Acc>(row, combined);
+  for (int64_t x = 0; x < row.pixels; ++x) {
+    const PoolAxis::Window& window = row.windows[x];
+    const float* p = combined + window.first * row.pixel_stride;
+    typename Acc::State state = Acc::start();
+    for (int64_t k = 0; k < window.count; ++k, p += row.col_step) {
+      Acc::tap(state, hn::LoadU(d, p));
+    }
+    const VF y = Acc::result(state, scale_of(window));
+    float* dst = row.dst + x * row.channels;
+    // The lanes above the pixel's own are written again by the pixels that they belong to.
+    if ((row.pixels - x) * row.channels >= lanes) {
+      hn::StoreU(y, d, dst);
+    } else {
+      hn::StoreN(y, d, dst, static_cast<size_t>(row.channels));
+    }
+  }
+}
+
+HWY_INLINE Scale AverageScale(const PoolRow& row, const PoolAxis::Window& window) {
+  int64_t divisor = row.fixed_divisor ? row.outer_divisor : row.outer_divisor * window.divisor;
+  if (row.planes * row.rows * window.count == 0) divisor = 1;
+  const auto value = static_cast<float>(divisor);
+  const bool power_of_two = divisor > 0 && (divisor & (divisor - 1)) == 0;
+  return {value, power_of_two ? 1.0f / value : 0.0f};
+}
 
 void MaxRow(const PoolRow& row) {
+  if (IsNarrow(row)) {
+    NarrowRow<Maximum>(row, [](const PoolAxis::Window&) HWY_ATTR { return Scale{1, 1}; });
+    return;
+  }
   for (int64_t x = 0; x < row.pixels; ++x) {
     const PoolAxis::Window& window = row.windows[x];
     Pixel<Maximum>(row, row.src + window.first * row.pixel_stride, window.count, {1, 1},
@@ -210,19 +273,20 @@ void MaxRow(const PoolRow& row) {
 }
 
 void AverageRow(const PoolRow& row) {
+  if (IsNarrow(row) && row.rows * row.most_cols <= kMaxFloatTaps) {
+    NarrowRow<FloatSum>(
+        row, [&](const PoolAxis::Window& window) HWY_ATTR { return AverageScale(row, window); });
+    return;
+  }
   for (int64_t x = 0; x < row.pixels; ++x) {
     const PoolAxis::Window& window = row.windows[x];
     const float* src = row.src + window.first * row.pixel_stride;
     float* dst = row.dst + x * row.dst_stride;
-    const int64_t taps = row.planes * row.rows * window.count;
-    int64_t divisor = row.fixed_divisor ? row.outer_divisor : row.outer_divisor * window.divisor;
-    if (taps == 0) divisor = 1;
-    const auto value = static_cast<float>(divisor);
-    if (taps <= kMaxFloatTaps) {
-      const float reciprocal = IsPowerOfTwo(divisor) ? 1.0f / value : 0.0f;
-      Pixel<FloatSum>(row, src, window.count, {value, reciprocal}, dst);
+    const Scale scale = AverageScale(row, window);
+    if (row.planes * row.rows * window.count <= kMaxFloatTaps) {
+      Pixel<FloatSum>(row, src, window.count, scale, dst);
     } else {
-      Pixel<DoubleSum>(row, src, window.count, {value, 0}, dst);
+      Pixel<DoubleSum>(row, src, window.count, scale, dst);
     }
   }
 }
@@ -244,6 +308,9 @@ class PoolKernel final : public Kernel {
     choose_target();
     row_fn_ = p_.kind == PoolProblem::Kind::kMax ? HWY_DYNAMIC_POINTER(MaxRow)
                                                  : HWY_DYNAMIC_POINTER(AverageRow);
+    for (const PoolAxis::Window& window : p_.width.windows) {
+      most_cols_ = std::max(most_cols_, window.count);
+    }
     rows_ = p_.batch * size(p_.depth) * size(p_.height);
     // Few rows, e.g. global pooling: threads share the channels as well.
     chunk_ = rows_ < 16 ? std::min<int64_t>(p_.channels, 128) : p_.channels;
@@ -282,6 +349,8 @@ class PoolKernel final : public Kernel {
     row.col_step = p_.width.step * p_.src_pixel_stride;
     row.windows = p_.width.windows.data();
     row.pixels = ow;
+    row.most_cols = most_cols_;
+    row.row_floats = row_stride - p_.src_pixel_stride + row.channels;
     row.fixed_divisor = p_.divisor != 0;
     row.outer_divisor = row.fixed_divisor ? p_.divisor : planes.divisor * rows.divisor;
     row_fn_(row);
@@ -289,7 +358,7 @@ class PoolKernel final : public Kernel {
 
   PoolProblem p_;
   void (*row_fn_)(const PoolRow&);
-  int64_t rows_ = 0, chunk_ = 0, chunks_ = 0;
+  int64_t rows_ = 0, chunk_ = 0, chunks_ = 0, most_cols_ = 0;
 };
 
 }  // namespace

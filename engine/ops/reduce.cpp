@@ -10,6 +10,7 @@
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
+#include "engine/ops/float_dtype.h"
 
 namespace plica {
 namespace {
@@ -26,9 +27,7 @@ class Reduce final : public Op {
     dims_ = reader.integers("dim", std::vector<int64_t>{});
     keepdim_ = reader.boolean("keepdim", false);
     if (kind == Kind::kSum || kind == Kind::kMean) {
-      require(!reader.has("dtype") || reader.text("dtype") == "float32", ErrorCode::kUnsupported,
-              "only float32 is computed; dtype asks for something else");
-      reader.ignore("dtype");
+      take_float_dtype(reader);
     }
     if (kind == Kind::kVariance || kind == Kind::kDeviation) {
       correction_ = reader.boolean("unbiased", true) ? 1 : 0;

@@ -9,6 +9,7 @@
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
+#include "engine/ops/float_dtype.h"
 
 namespace plica {
 namespace {
@@ -18,9 +19,7 @@ class Softmax final : public Op {
   Softmax(ArgReader& reader, bool log) : log_(log) {
     reader.tensor("self");
     dim_ = reader.integer("dim");
-    require(!reader.has("dtype") || reader.text("dtype") == "float32", ErrorCode::kUnsupported,
-            "only float32 is computed; dtype asks for something else");
-    reader.ignore("dtype");
+    take_float_dtype(reader);
     require(!reader.boolean("half_to_float", false), ErrorCode::kUnsupported,
             "half_to_float is not supported");
   }
