@@ -26,7 +26,6 @@ struct PoolRow {
   int64_t col_step;
   const PoolAxis::Window* windows;
   int64_t pixels;
-  int64_t most_cols;      ///< Largest count of `windows`.
   int64_t row_floats;     ///< From the first float of an input row to the last, gaps included.
   int64_t outer_divisor;  ///< Product of depth's and height's divisors, or the override.
   bool fixed_divisor;
@@ -91,10 +90,9 @@ struct Maximum {
     state.max = hn::Max(state.max, x);
     state.nan = hn::Or(state.nan, hn::IsNaN(x));
   }
-  static HWY_INLINE VF partial(const State& state) {
+  static HWY_INLINE VF result(const State& state, Scale) {
     return hn::IfThenElse(state.nan, hn::NaN(DF()), state.max);
   }
-  static HWY_INLINE VF result(const State& state, Scale) { return partial(state); }
 };
 
 struct FloatSum {
@@ -104,7 +102,6 @@ struct FloatSum {
   };
   static HWY_INLINE State start() { return {hn::Zero(DF())}; }
   static HWY_INLINE void tap(State& state, VF x) { state.sum = hn::Add(state.sum, x); }
-  static HWY_INLINE VF partial(const State& state) { return state.sum; }
   static HWY_INLINE VF result(const State& state, Scale scale) {
     const DF d;
     if (scale.reciprocal != 0) return hn::Mul(state.sum, hn::Set(d, scale.reciprocal));
@@ -163,11 +160,16 @@ HWY_INLINE void FixedWindow(const PoolRow& row, const float* src, Scale scale, A
 }
 
 // Calls body(access, channel) for all channels; the last vector overlaps the one before it.
+// `roomy`: a whole vector may be read and written even if there are fewer channels.
 template <class D, class Body>
-HWY_INLINE void EachVector(D d, int64_t channels, Body body) {
+HWY_INLINE void EachVector(D d, int64_t channels, bool roomy, Body body) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   if (channels < lanes) {
-    body(Part{static_cast<size_t>(channels)}, 0);
+    if (roomy) {
+      body(Whole(), 0);
+    } else {
+      body(Part{static_cast<size_t>(channels)}, 0);
+    }
     return;
   }
   int64_t c = 0;
@@ -175,18 +177,31 @@ HWY_INLINE void EachVector(D d, int64_t channels, Body body) {
   if (c < channels) body(Whole(), channels - lanes);
 }
 
+// Of few channels: a vector that starts at the pixel reaches into the pixels behind it. Those of
+// dst are written after it, and it must not reach out of the rows, which are another task's.
+HWY_INLINE bool IsRoomy(const PoolRow& row, int64_t x, int64_t lanes) {
+  const PoolAxis::Window& window = row.windows[x];
+  const int64_t last = window.first * row.pixel_stride + (window.count - 1) * row.col_step;
+  return row.channels == row.dst_stride && last + lanes <= row.row_floats &&
+         (row.pixels - x) * row.channels >= lanes;
+}
+
 template <class Acc>
-HWY_INLINE void Pixel(const PoolRow& row, const float* src, int64_t cols, Scale scale, float* dst) {
+HWY_INLINE void Pixel(const PoolRow& row, int64_t x, Scale scale) {
   const typename Acc::D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const float* src = row.src + row.windows[x].first * row.pixel_stride;
+  const int64_t cols = row.windows[x].count;
+  float* dst = row.dst + x * row.dst_stride;
+  const bool roomy = row.channels < lanes && IsRoomy(row, x, lanes);
   if (row.planes == 1 && row.rows == 2 && cols == 2) {
-    EachVector(d, row.channels, [&](auto access, int64_t c) HWY_ATTR {
+    EachVector(d, row.channels, roomy, [&](auto access, int64_t c) HWY_ATTR {
       FixedWindow<Acc, 2, 2>(row, src + c, scale, access, dst + c);
     });
     return;
   }
   if (row.planes == 1 && row.rows == 3 && cols == 3) {
-    EachVector(d, row.channels, [&](auto access, int64_t c) HWY_ATTR {
+    EachVector(d, row.channels, roomy, [&](auto access, int64_t c) HWY_ATTR {
       FixedWindow<Acc, 3, 3>(row, src + c, scale, access, dst + c);
     });
     return;
@@ -198,58 +213,9 @@ HWY_INLINE void Pixel(const PoolRow& row, const float* src, int64_t cols, Scale 
   if (c == row.channels) return;
   // Fewer than four vectors are left; an overlap may reach back into what is done.
   const int64_t from = c;
-  EachVector(d, row.channels - from, [&](auto access, int64_t k) HWY_ATTR {
+  EachVector(d, row.channels - from, roomy, [&](auto access, int64_t k) HWY_ATTR {
     AnyWindow<Acc, 1>(row, src + from + k, cols, scale, access, dst + from + k);
   });
-}
-
-// Pixels of fewer channels than a vector has lanes: the rows of the windows are combined first,
-// over the whole input row at once, then the columns, from scratch memory in which whole vectors
-// can be read.
-constexpr int64_t kNarrowFloats = 4096;
-
-HWY_INLINE bool IsNarrow(const PoolRow& row) {
-  return row.channels < static_cast<int64_t>(hn::Lanes(DF())) && row.channels == row.dst_stride &&
-         row.planes == 1 && row.row_floats <= kNarrowFloats;
-}
-
-template <class Acc>
-HWY_INLINE void CombineRows(const PoolRow& row, float* HWY_RESTRICT combined) {
-  const DF d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  EachVector(d, row.row_floats, [&](auto access, int64_t i) HWY_ATTR {
-    typename Acc::State state = Acc::start();
-    for (int64_t y = 0; y < row.rows; ++y) {
-      Acc::tap(state, access.load(d, row.src + y * row.row_step + i));
-    }
-    hn::StoreU(Acc::partial(state), d, combined + i);
-  });
-  if (row.row_floats >= lanes) hn::StoreU(hn::Zero(d), d, combined + row.row_floats);
-}
-
-// scale_of(taps, window): what Acc needs to finish a pixel.
-template <class Acc, class ScaleOf>
-HWY_INLINE void NarrowRow(const PoolRow& row, ScaleOf scale_of) {
-  const DF d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  HWY_ALIGN float combined[kNarrowFloats + HWY_MAX_BYTES / sizeof(float)];
-  CombineRows<Acc>(row, combined);
-  for (int64_t x = 0; x < row.pixels; ++x) {
-    const PoolAxis::Window& window = row.windows[x];
-    const float* p = combined + window.first * row.pixel_stride;
-    typename Acc::State state = Acc::start();
-    for (int64_t k = 0; k < window.count; ++k, p += row.col_step) {
-      Acc::tap(state, hn::LoadU(d, p));
-    }
-    const VF y = Acc::result(state, scale_of(window));
-    float* dst = row.dst + x * row.channels;
-    // The lanes above the pixel's own are written again by the pixels that they belong to.
-    if ((row.pixels - x) * row.channels >= lanes) {
-      hn::StoreU(y, d, dst);
-    } else {
-      hn::StoreN(y, d, dst, static_cast<size_t>(row.channels));
-    }
-  }
 }
 
 HWY_INLINE Scale AverageScale(const PoolRow& row, const PoolAxis::Window& window) {
@@ -261,32 +227,17 @@ HWY_INLINE Scale AverageScale(const PoolRow& row, const PoolAxis::Window& window
 }
 
 void MaxRow(const PoolRow& row) {
-  if (IsNarrow(row)) {
-    NarrowRow<Maximum>(row, [](const PoolAxis::Window&) HWY_ATTR { return Scale{1, 1}; });
-    return;
-  }
-  for (int64_t x = 0; x < row.pixels; ++x) {
-    const PoolAxis::Window& window = row.windows[x];
-    Pixel<Maximum>(row, row.src + window.first * row.pixel_stride, window.count, {1, 1},
-                   row.dst + x * row.dst_stride);
-  }
+  for (int64_t x = 0; x < row.pixels; ++x) Pixel<Maximum>(row, x, {1, 1});
 }
 
 void AverageRow(const PoolRow& row) {
-  if (IsNarrow(row) && row.rows * row.most_cols <= kMaxFloatTaps) {
-    NarrowRow<FloatSum>(
-        row, [&](const PoolAxis::Window& window) HWY_ATTR { return AverageScale(row, window); });
-    return;
-  }
   for (int64_t x = 0; x < row.pixels; ++x) {
     const PoolAxis::Window& window = row.windows[x];
-    const float* src = row.src + window.first * row.pixel_stride;
-    float* dst = row.dst + x * row.dst_stride;
     const Scale scale = AverageScale(row, window);
     if (row.planes * row.rows * window.count <= kMaxFloatTaps) {
-      Pixel<FloatSum>(row, src, window.count, scale, dst);
+      Pixel<FloatSum>(row, x, scale);
     } else {
-      Pixel<DoubleSum>(row, src, window.count, scale, dst);
+      Pixel<DoubleSum>(row, x, scale);
     }
   }
 }
@@ -308,37 +259,46 @@ class PoolKernel final : public Kernel {
     choose_target();
     row_fn_ = p_.kind == PoolProblem::Kind::kMax ? HWY_DYNAMIC_POINTER(MaxRow)
                                                  : HWY_DYNAMIC_POINTER(AverageRow);
-    for (const PoolAxis::Window& window : p_.width.windows) {
-      most_cols_ = std::max(most_cols_, window.count);
-    }
     rows_ = p_.batch * size(p_.depth) * size(p_.height);
     // Few rows, e.g. global pooling: threads share the channels as well.
     chunk_ = rows_ < 16 ? std::min<int64_t>(p_.channels, 128) : p_.channels;
     chunks_ = chunk_ == 0 ? 0 : (p_.channels + chunk_ - 1) / chunk_;
+    // Output rows of one task: enough work to be worth handing over.
+    group_ = std::max<int64_t>(1, 8192 / std::max<int64_t>(1, p_.width.in * chunk_));
   }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const float* src = args.in[0];
     float* dst = args.out[0];
-    team.for_each(rows_ * chunks_, [&](int64_t task, int) {
-      run_row(src, dst, task / chunks_, task % chunks_ * chunk_);
+    team.for_each((rows_ + group_ - 1) / group_ * chunks_, [&](int64_t task, int) {
+      const int64_t oh = size(p_.height), od = size(p_.depth);
+      const int64_t begin = task / chunks_ * group_, end = std::min(rows_, begin + group_);
+      int64_t y = begin % oh, plane = begin / oh % od, image = begin / oh / od;
+      for (int64_t index = begin; index < end; ++index) {
+        run_row(src, dst + index * size(p_.width) * p_.channels, image, plane, y,
+                task % chunks_ * chunk_);
+        if (++y < oh) continue;
+        y = 0;
+        if (++plane < od) continue;
+        plane = 0;
+        ++image;
+      }
     });
   }
 
  private:
   static int64_t size(const PoolAxis& axis) { return static_cast<int64_t>(axis.windows.size()); }
 
-  void run_row(const float* src, float* dst, int64_t index, int64_t channel) const {
-    const int64_t oh = size(p_.height), od = size(p_.depth), ow = size(p_.width);
-    const PoolAxis::Window& rows = p_.height.windows[index % oh];
-    const PoolAxis::Window& planes = p_.depth.windows[index / oh % od];
-    const int64_t image = index / oh / od;
+  void run_row(const float* src, float* dst, int64_t image, int64_t plane, int64_t y,
+               int64_t channel) const {
+    const PoolAxis::Window& rows = p_.height.windows[static_cast<size_t>(y)];
+    const PoolAxis::Window& planes = p_.depth.windows[static_cast<size_t>(plane)];
     const int64_t row_stride = p_.width.in * p_.src_pixel_stride;
     const int64_t plane_stride = p_.height.in * row_stride;
     PoolRow row;
     row.src = src + image * p_.depth.in * plane_stride + planes.first * plane_stride +
               rows.first * row_stride + channel;
-    row.dst = dst + index * ow * p_.channels + channel;
+    row.dst = dst + channel;
     row.channels = std::min(chunk_, p_.channels - channel);
     row.pixel_stride = p_.src_pixel_stride;
     row.dst_stride = p_.channels;
@@ -348,8 +308,7 @@ class PoolKernel final : public Kernel {
     row.row_step = p_.height.step * row_stride;
     row.col_step = p_.width.step * p_.src_pixel_stride;
     row.windows = p_.width.windows.data();
-    row.pixels = ow;
-    row.most_cols = most_cols_;
+    row.pixels = size(p_.width);
     row.row_floats = row_stride - p_.src_pixel_stride + row.channels;
     row.fixed_divisor = p_.divisor != 0;
     row.outer_divisor = row.fixed_divisor ? p_.divisor : planes.divisor * rows.divisor;
@@ -358,7 +317,7 @@ class PoolKernel final : public Kernel {
 
   PoolProblem p_;
   void (*row_fn_)(const PoolRow&);
-  int64_t rows_ = 0, chunk_ = 0, chunks_ = 0, most_cols_ = 0;
+  int64_t rows_ = 0, chunk_ = 0, chunks_ = 0, group_ = 1;
 };
 
 }  // namespace
