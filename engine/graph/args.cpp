@@ -93,6 +93,13 @@ Dim ArgReader::dim(std::string_view name, std::optional<Dim> fallback) {
   wrong_type(name, "an integer");
 }
 
+std::vector<double> ArgReader::numbers(std::string_view name) {
+  if (const auto* values = std::get_if<std::vector<double>>(take(name, true))) return *values;
+  std::vector<double> values;
+  for (int64_t value : integers(name)) values.push_back(static_cast<double>(value));
+  return values;
+}
+
 std::optional<Dim> ArgReader::optional_dim(std::string_view name) {
   if (has(name)) return dim(name);
   ignore(name);

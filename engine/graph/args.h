@@ -53,6 +53,8 @@ class ArgReader {
   /// An int is accepted and widened.
   double number(std::string_view name, std::optional<double> fallback = {});
   std::optional<double> optional_number(std::string_view name);
+  /// A list of numbers; ints are widened.
+  std::vector<double> numbers(std::string_view name);
   std::optional<Dim> optional_dim(std::string_view name);
   std::string text(std::string_view name, std::optional<std::string> fallback = {});
   /// A list of ints. A lone int counts as a list of one.

@@ -235,6 +235,40 @@ class CopyKernel : public Kernel {
   StridedCopy copy_;
 };
 
+class CopiesKernel : public Kernel {
+ public:
+  CopiesKernel(const std::vector<CopyPart>& parts, float fill) : fill_(fill) {
+    for (const CopyPart& part : parts) {
+      parts_.push_back(
+          {StridedCopy(part.src, part.dst), part.input, part.src_offset, part.dst_offset, tasks_});
+      tasks_ += parts_.back().copy.tasks();
+    }
+  }
+
+  void run(const KernelArgs& args, Team& team) const noexcept override {
+    team.for_each(tasks_, [&](int64_t task, int) {
+      const auto after = std::upper_bound(
+          parts_.begin(), parts_.end(), task,
+          [](int64_t wanted, const Part& part) { return wanted < part.first_task; });
+      const Part& part = *(after - 1);
+      const float* src = part.input < 0 ? &fill_ : args.in[part.input];
+      part.copy.run_task(src + part.src_offset, args.out[0] + part.dst_offset,
+                         task - part.first_task);
+    });
+  }
+
+ private:
+  struct Part {
+    StridedCopy copy;
+    int input;
+    int64_t src_offset, dst_offset;
+    int64_t first_task;
+  };
+  std::vector<Part> parts_;
+  int64_t tasks_ = 0;
+  float fill_;
+};
+
 }  // namespace
 
 StridedCopy::StridedCopy(const TensorDesc& src, const TensorDesc& dst) {
@@ -338,6 +372,10 @@ void StridedCopy::run_task(const float* src, float* dst, int64_t task) const {
 
 std::unique_ptr<Kernel> make_copy(const TensorDesc& src, const TensorDesc& dst) {
   return std::make_unique<CopyKernel>(src, dst);
+}
+
+std::unique_ptr<Kernel> make_copies(const std::vector<CopyPart>& parts, float fill) {
+  return std::make_unique<CopiesKernel>(parts, fill);
 }
 
 }  // namespace plica

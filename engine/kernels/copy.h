@@ -12,8 +12,8 @@ namespace plica {
 /// Moves every element of a tensor to the same index of another one, whatever the strides.
 ///
 /// Source and destination have equal shapes and must not overlap in memory. The source may have
-/// strides of 0; no two elements of the destination share memory. Split into tasks, which may run
-/// in any order and at the same time, so that a kernel can move several tensors under one
+/// strides of 0 or less; no two elements of the destination share memory. Split into tasks, which
+/// may run in any order and at the same time, so that a kernel can move several tensors under one
 /// Team::for_each. Exact: bits are not changed, NaN payloads included.
 class StridedCopy {
  public:
@@ -52,5 +52,19 @@ class StridedCopy {
 /// A kernel that copies args.in[0], laid out as `src`, to args.out[0], laid out as `dst`; `src` and
 /// `dst` as for StridedCopy.
 std::unique_ptr<Kernel> make_copy(const TensorDesc& src, const TensorDesc& dst);
+
+/// A part of a larger move: offsets count elements from the operand's first one. `input` -1 stands
+/// for one constant element, of which the strides of `src` must not lead away.
+struct CopyPart {
+  int input = 0;
+  TensorDesc src;
+  int64_t src_offset = 0;
+  TensorDesc dst;
+  int64_t dst_offset = 0;
+};
+
+/// A kernel that does all `parts`, whose destinations in args.out[0] do not overlap, at once.
+/// `fill` is the constant element.
+std::unique_ptr<Kernel> make_copies(const std::vector<CopyPart>& parts, float fill = 0);
 
 }  // namespace plica

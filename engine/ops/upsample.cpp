@@ -1,0 +1,231 @@
+#include <algorithm>
+#include <cmath>
+
+#include "engine/base/fail.h"
+#include "engine/graph/args.h"
+#include "engine/graph/op.h"
+#include "engine/graph/step_builder.h"
+#include "engine/kernels/resize.h"
+
+namespace plica {
+namespace {
+
+enum class Resizing { kNearest, kNearestExact, kLinear };
+
+/// Sizes or scales for each of `axes` spatial axes; the size is what is written if both are given,
+/// and a scale then only places the samples.
+struct Target {
+  std::optional<std::vector<Dim>> sizes;
+  std::vector<std::optional<double>> scales;
+};
+
+class Upsample : public Op {
+ public:
+  Upsample(Resizing mode, size_t axes, bool align_corners, Target target)
+      : mode_(mode), axes_(axes), align_corners_(align_corners), target_(std::move(target)) {}
+
+  std::string_view name() const override { return "upsample"; }
+  std::string describe() const override {
+    constexpr const char* kModes[] = {"nearest", "nearest-exact", "linear"};
+    std::string text = kModes[static_cast<int>(mode_)];
+    if (align_corners_) text += ", corners aligned";
+    for (size_t i = 0; i < axes_; ++i) {
+      text += i ? "x" : ", ";
+      text += target_.sizes ? (*target_.sizes)[i].to_string() : concat("*", *target_.scales[i]);
+    }
+    return text;
+  }
+
+  std::vector<Shape> infer_shapes(std::span<const Shape> inputs,
+                                  const Bindings& bindings) const override {
+    const Shape& in = inputs[0];
+    require(in.size() == axes_ + 2, ErrorCode::kInvalid, "upsample: expected rank ", axes_ + 2,
+            ", found ", in.size());
+    Shape out = in;
+    for (size_t i = 0; i < axes_; ++i) {
+      const int64_t size = in[i + 2];
+      if (target_.sizes) {
+        out[i + 2] = (*target_.sizes)[i].evaluate(bindings);
+      } else {
+        const double scaled = static_cast<double>(size) * *target_.scales[i];
+        require(scaled < 9e15, ErrorCode::kInvalid, "upsample: scale ", *target_.scales[i]);
+        out[i + 2] = static_cast<int64_t>(scaled);
+      }
+      require(size > 0 && out[i + 2] > 0, ErrorCode::kInvalid, "upsample: from size ", size,
+              " to size ", out[i + 2]);
+    }
+    return {std::move(out)};
+  }
+
+  void evaluate(std::span<const Array* const> inputs, std::span<Array> outputs,
+                const Bindings&) const override {
+    // One axis after the other, the last one first.
+    Array now = *inputs[0];
+    for (size_t axis = axes_ + 1; axis >= 2; --axis) {
+      const int64_t size = now.shape[axis];
+      const auto taps = axis_taps(axis - 2, size, outputs[0].shape[axis]);
+      Array next;
+      next.shape = now.shape;
+      next.shape[axis] = outputs[0].shape[axis];
+      int64_t inner = 1;
+      for (size_t k = axis + 1; k < now.shape.size(); ++k) inner *= now.shape[k];
+      const int64_t outer =
+          element_count(now.shape) == 0 ? 0 : element_count(now.shape) / size / inner;
+      for (int64_t o = 0; o < outer; ++o) {
+        for (const ResizeTap& tap : taps) {
+          for (int64_t i = 0; i < inner; ++i) {
+            const double a = now.data[static_cast<size_t>((o * size + tap.lower) * inner + i)];
+            const double b = now.data[static_cast<size_t>((o * size + tap.upper) * inner + i)];
+            next.data.push_back(mode_ == Resizing::kLinear ? (1 - tap.weight) * a + tap.weight * b
+                                                           : a);
+          }
+        }
+      }
+      now = std::move(next);
+    }
+    outputs[0].data = std::move(now.data);
+  }
+
+  void plan(StepBuilder& builder) const override {
+    const TensorDesc in = builder.use_input(0, Layout::kPixelRows);
+    const Shape& out = builder.output_shape(0);
+    ResizeProblem problem;
+    problem.n = out[0];
+    problem.c = out[1];
+    problem.pixel_stride = pixel_stride(in);
+    problem.linear_axes = mode_ == Resizing::kLinear ? static_cast<int>(axes_) : 0;
+    for (size_t i = 0; i < 3; ++i) {
+      problem.taps[i] = {ResizeTap{}};
+      if (i + axes_ < 3) continue;
+      const size_t axis = i + axes_ - 3;
+      problem.in[i] = in.shape[axis + 2];
+      problem.taps[i] = axis_taps(axis, in.shape[axis + 2], out[axis + 2]);
+    }
+    builder.set_output(0, channels_last(out));
+    builder.emit(make_resize(problem), mode_ == Resizing::kLinear ? "resize linear" : "resize");
+  }
+
+  int64_t flops(std::span<const Shape>, std::span<const Shape> outputs) const override {
+    if (mode_ != Resizing::kLinear) return 0;
+    return 3 * ((int64_t{1} << axes_) - 1) * element_count(outputs[0]);
+  }
+
+ private:
+  /// The input positions behind each output position of a spatial axis.
+  std::vector<ResizeTap> axis_taps(size_t axis, int64_t in, int64_t out) const {
+    std::vector<ResizeTap> taps(static_cast<size_t>(out));
+    const auto dense = static_cast<double>(in) / static_cast<double>(out);
+    const std::optional<double> factor =
+        target_.scales.empty() ? std::nullopt : target_.scales[axis];
+    double scale = factor && *factor > 0 ? 1 / *factor : dense;
+    if (align_corners_) {
+      scale = out > 1 ? static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0;
+    }
+    for (int64_t i = 0; i < out; ++i) {
+      ResizeTap& tap = taps[static_cast<size_t>(i)];
+      const auto at = static_cast<double>(i);
+      if (mode_ == Resizing::kLinear) {
+        const double source = in == out        ? at
+                              : align_corners_ ? scale * at
+                                               : std::max(scale * (at + 0.5) - 0.5, 0.0);
+        tap.lower = std::min(static_cast<int64_t>(source), in - 1);
+        tap.upper = in == out ? tap.lower : std::min(tap.lower + 1, in - 1);
+        tap.weight = std::clamp(source - static_cast<double>(tap.lower), 0.0, 1.0);
+      } else {
+        // PyTorch takes the sizes' ratio where it is 1 or 2 in two dimensions, whatever the scale
+        // says, and rounds the position to float before it cuts the fraction off.
+        const bool whole =
+            mode_ == Resizing::kNearest && axes_ == 2 && (out == in || out == 2 * in);
+        const double step = whole ? dense : scale;
+        const double source = mode_ == Resizing::kNearest ? step * at : step * (at + 0.5);
+        tap.lower = std::min(static_cast<int64_t>(std::floor(static_cast<float>(source))), in - 1);
+        tap.upper = tap.lower;
+      }
+    }
+    return taps;
+  }
+
+  Resizing mode_;
+  size_t axes_;
+  bool align_corners_;
+  Target target_;
+};
+
+void check_scales(const Target& target) {
+  for (const std::optional<double>& scale : target.scales) {
+    require(!scale || (*scale > 0 && std::isfinite(*scale)), ErrorCode::kInvalid,
+            "upsample: scale ", scale.value_or(0));
+  }
+}
+
+void check_sizes(const Target& target, size_t axes) {
+  require(target.sizes->size() == axes, ErrorCode::kInvalid, "upsample: ", target.sizes->size(),
+          " sizes for ", axes, " axes");
+}
+
+/// upsample_*.vec: either sizes or scales.
+template <Resizing kMode, size_t kAxes>
+std::unique_ptr<Op> make_vec(ArgReader& reader) {
+  reader.tensor("input");
+  Target target;
+  const bool corners = kMode == Resizing::kLinear && reader.boolean("align_corners");
+  require(reader.has("output_size") != reader.has("scale_factors"), ErrorCode::kInvalid,
+          "upsample: expected either output_size or scale_factors");
+  if (reader.has("output_size")) {
+    target.sizes = reader.dims("output_size");
+    check_sizes(target, kAxes);
+  } else {
+    for (double scale : reader.numbers("scale_factors")) target.scales.emplace_back(scale);
+    require(target.scales.size() == kAxes, ErrorCode::kInvalid, "upsample: ", target.scales.size(),
+            " scales for ", kAxes, " axes");
+  }
+  reader.ignore("output_size");
+  reader.ignore("scale_factors");
+  check_scales(target);
+  return std::make_unique<Upsample>(kMode, kAxes, corners, std::move(target));
+}
+
+/// upsample_*.default: sizes, and perhaps the scales that they come from.
+template <Resizing kMode, size_t kAxes>
+std::unique_ptr<Op> make_default(ArgReader& reader) {
+  reader.tensor("self");
+  Target target;
+  target.sizes = reader.dims("output_size");
+  check_sizes(target, kAxes);
+  const bool corners = kMode == Resizing::kLinear && reader.boolean("align_corners");
+  constexpr const char* kNames[] = {"scales_d", "scales_h", "scales_w"};
+  for (size_t i = 3 - kAxes; i < 3; ++i) {
+    target.scales.push_back(reader.optional_number(kAxes == 1 ? "scales" : kNames[i]));
+  }
+  check_scales(target);
+  return std::make_unique<Upsample>(kMode, kAxes, corners, std::move(target));
+}
+
+}  // namespace
+
+void register_upsample(OpRegistry& registry);
+void register_upsample(OpRegistry& registry) {
+  registry.add({"aten.upsample_nearest1d.vec"}, make_vec<Resizing::kNearest, 1>);
+  registry.add({"aten.upsample_nearest2d.vec"}, make_vec<Resizing::kNearest, 2>);
+  registry.add({"aten.upsample_nearest3d.vec"}, make_vec<Resizing::kNearest, 3>);
+  registry.add({"aten._upsample_nearest_exact1d.vec"}, make_vec<Resizing::kNearestExact, 1>);
+  registry.add({"aten._upsample_nearest_exact2d.vec"}, make_vec<Resizing::kNearestExact, 2>);
+  registry.add({"aten._upsample_nearest_exact3d.vec"}, make_vec<Resizing::kNearestExact, 3>);
+  registry.add({"aten.upsample_linear1d.vec"}, make_vec<Resizing::kLinear, 1>);
+  registry.add({"aten.upsample_bilinear2d.vec"}, make_vec<Resizing::kLinear, 2>);
+  registry.add({"aten.upsample_trilinear3d.vec"}, make_vec<Resizing::kLinear, 3>);
+  registry.add({"aten.upsample_nearest1d.default"}, make_default<Resizing::kNearest, 1>);
+  registry.add({"aten.upsample_nearest2d.default"}, make_default<Resizing::kNearest, 2>);
+  registry.add({"aten.upsample_nearest3d.default"}, make_default<Resizing::kNearest, 3>);
+  registry.add({"aten._upsample_nearest_exact1d.default"},
+               make_default<Resizing::kNearestExact, 1>);
+  registry.add({"aten._upsample_nearest_exact2d.default"},
+               make_default<Resizing::kNearestExact, 2>);
+  registry.add({"aten._upsample_nearest_exact3d.default"},
+               make_default<Resizing::kNearestExact, 3>);
+  registry.add({"aten.upsample_linear1d.default"}, make_default<Resizing::kLinear, 1>);
+  registry.add({"aten.upsample_bilinear2d.default"}, make_default<Resizing::kLinear, 2>);
+  registry.add({"aten.upsample_trilinear3d.default"}, make_default<Resizing::kLinear, 3>);
+}
+
+}  // namespace plica
