@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/kernels/dispatch.h"
+#include "hwy/cache_control.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/igemm.cpp"
@@ -43,8 +44,9 @@ struct Panels {
 
 /// A register tile's place, for all tiles of a block.
 struct Tile {
-  const float* a;  // [rows][kRowFloats]
-  const float* w;  // [depth][vectors * lanes]
+  const float* a;    // of row 0
+  int64_t a_stride;  // from one row to the next; kRowFloats but for direct tiles
+  const float* w;    // [depth][vectors * lanes]
   int64_t depth;
   const int64_t* dst_offset;       // of each row
   const int64_t* residual_offset;  // of each row
@@ -111,8 +113,9 @@ HWY_NOINLINE void finish_narrow_tile(const Tile& t, const float* sums, int rows,
   }
 }
 
-/// kRows x kPanels adjacent panels of kPanelVecs vectors.
-template <int kRows, int kPanelVecs, int kPanels = 1>
+/// kRows x kPanels adjacent panels of kPanelVecs vectors. kDirect: the rows lie in the source
+/// itself.
+template <int kRows, int kPanelVecs, int kPanels = 1, bool kDirect = false>
 HWY_NOINLINE void run_tile(const Tile& t) {
   constexpr int kVecs = kPanels * kPanelVecs;
   const D d;
@@ -126,7 +129,15 @@ HWY_NOINLINE void run_tile(const Tile& t) {
   const float* HWY_RESTRICT a = t.a;
   const float* HWY_RESTRICT w = t.w;
   const int64_t panel = t.depth * kPanelVecs * lanes;
-  for (const float* end = a + t.depth; a != end; ++a) {
+  // Rows 4 * i + (0, 1, 2, 3) are at base[i] + (0, 1, 2, 3) strides: more pointers than that do not
+  // fit into the registers.
+  constexpr int kBases = kDirect ? (kRows + 3) / 4 : 1;
+  const float* base[4] = {a, a + 4 * t.a_stride, a + 8 * t.a_stride, a + 12 * t.a_stride};
+  const int64_t stride = t.a_stride, stride3 = 3 * t.a_stride;
+  for (int64_t k = t.depth; k > 0; --k) {
+    // Keeps the compiler from making one pointer for each row.
+    PLICA_UNROLL
+    for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
     V weight[kVecs];
     PLICA_UNROLL
     for (int v = 0; v < kVecs; ++v) {
@@ -135,10 +146,13 @@ HWY_NOINLINE void run_tile(const Tile& t) {
     w += kPanelVecs * lanes;
     PLICA_UNROLL
     for (int r = 0; r < kRows; ++r) {
-      const V x = hn::Set(d, a[r * kRowFloats]);
+      const int64_t within = r % 4 == 3 ? stride3 : r % 4 * stride;
+      const V x = hn::Set(d, kDirect ? base[r / 4][within] : base[0][r * kRowFloats]);
       PLICA_UNROLL
       for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, weight[v], sum[r][v]);
     }
+    PLICA_UNROLL
+    for (int i = 0; i < kBases; ++i) ++base[i];
   }
   if (t.columns < kVecs * lanes) {
     HWY_ALIGN float sums[kRows * kVecs * hn::MaxLanes(D())];
@@ -194,13 +208,16 @@ HWY_NOINLINE void run_tile(const Tile& t) {
 }
 
 using TileFn = void (*)(const Tile&);
-template <int kVecs, int... kRows>
+template <int kVecs, bool kDirect, int... kRows>
 constexpr std::array<TileFn, sizeof...(kRows)> tile_functions(
     std::integer_sequence<int, kRows...>) {
-  return {run_tile<kRows + 1, kVecs>...};
+  return {run_tile<kRows + 1, kVecs, 1, kDirect>...};
 }
-constexpr auto kTiles1 = tile_functions<1>(std::make_integer_sequence<int, kTileRows>());
-constexpr auto kTiles2 = tile_functions<2>(std::make_integer_sequence<int, kTileRows>());
+using RowCounts = std::make_integer_sequence<int, kTileRows>;
+/// [direct][vectors - 1][rows - 1]
+constexpr std::array<TileFn, kTileRows> kTiles[2][2] = {
+    {tile_functions<1, false>(RowCounts()), tile_functions<2, false>(RowCounts())},
+    {tile_functions<1, true>(RowCounts()), tile_functions<2, true>(RowCounts())}};
 
 /// With few rows, one panel has too few sums to hide the latency of an addition: several panels at
 /// a time, [rows - 1][panels - 1].
@@ -271,6 +288,10 @@ struct Run {
   int64_t count;
 };
 
+/// Whether tiles may read the source itself. Not if its rows would fight for the same sets of the
+/// cache, of which a row every 2 KiB leaves only two.
+bool is_direct(const IgemmShape& s) { return is_plain(s) && s.src_pixel % 512 != 0; }
+
 /// Copies the inputs that `rows` rows meet in `run`, zeros for padding.
 HWY_INLINE void gather_run(const IgemmShape& s, const float* src, int64_t row, int64_t rows,
                            const Run& run, float* dst) {
@@ -303,7 +324,12 @@ void gather(const IgemmShape& s, const float* src, int64_t row, int64_t rows, in
             int64_t k1, float* dst) {
   if (is_plain(s)) {
     for (int64_t r = 0; r < rows; ++r, dst += kRowFloats) {
-      gather_copy(src + (row + r) * s.src_pixel + k0, dst, k1 - k0);
+      const float* from = src + (row + r) * s.src_pixel + k0;
+      // Rows are too far apart for the processor to foresee the next one.
+      if (r + 2 < rows) {
+        for (int64_t k = 0; k < k1 - k0; k += 16) hwy::Prefetch(from + 2 * s.src_pixel + k);
+      }
+      gather_copy(from, dst, k1 - k0);
     }
     return;
   }
@@ -351,16 +377,19 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
   packed += block.group * depth * panels.padded();
   src += block.group * s.ic;
   const int64_t tiles = (block.rows + kTileRows - 1) / kTileRows;
+  const bool direct = block.rows > kWideRows && is_direct(s);
   for (int64_t i = 0; i < slices; ++i) {
     const int64_t k0 = i * slice, k1 = std::min(depth, k0 + slice);
-    gather(s, src, block.row, block.rows, k0, k1, scratch);
+    if (!direct) gather(s, src, block.row, block.rows, k0, k1, scratch);
+    Tile tile;
+    const float* a = direct ? src + block.row * s.src_pixel + k0 : scratch;
+    tile.a_stride = direct ? s.src_pixel : kRowFloats;
     const int64_t end_panel = block.panel + block.panels;
     const int64_t full_end = std::min(end_panel, s.oc / panels.width());
     for (int64_t panel = block.panel, count = 1; panel < end_panel; panel += count) {
       count = wide_panels(block.rows, full_end - panel);
       const int64_t column = panel * panels.width();
       const int64_t channel = block.group * s.oc + column;
-      Tile tile;
       tile.w = packed + k0 * panels.padded() + column * (k1 - k0);
       tile.depth = k1 - k0;
       tile.dst = dst + channel;
@@ -372,17 +401,17 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
       tile.first = i == 0;
       tile.last = i + 1 == slices;
       if (count > 1) {
-        tile.a = scratch;
+        tile.a = a;
         tile.dst_offset = dst_offset;
         tile.residual_offset = residual_offset;
         kWide[block.rows - 1][count - 1](tile);
         continue;
       }
-      const auto& functions = panels.vectors(panel) == 1 ? kTiles1 : kTiles2;
+      const auto& functions = kTiles[direct][panels.vectors(panel) - 1];
       // Tiles of nearly equal heights.
       for (int64_t j = 0; j < tiles; ++j) {
         const int64_t begin = j * block.rows / tiles, end = (j + 1) * block.rows / tiles;
-        tile.a = scratch + begin * kRowFloats;
+        tile.a = a + begin * tile.a_stride;
         tile.dst_offset = dst_offset + begin;
         tile.residual_offset = residual_offset + begin;
         functions[static_cast<size_t>(end - begin - 1)](tile);
