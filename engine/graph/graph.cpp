@@ -20,6 +20,11 @@ void remove_one_use(Value* value, const Node* node) {
 
 }  // namespace
 
+bool Node::only_first_output_used() const {
+  return !outputs.empty() && std::none_of(outputs.begin() + 1, outputs.end(),
+                                          [](const Value* output) { return output->is_used(); });
+}
+
 Value* Graph::find(std::string_view name) const {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : found->second;
@@ -146,6 +151,31 @@ void Graph::erase(Node* node) {
     by_name_.erase(output->name);
     std::erase_if(values_, [&](const auto& value) { return value.get() == output; });
   }
+}
+
+void Graph::erase_constant(Value* value) {
+  require(value->is_constant() && value->users.empty() && !value->is_output, ErrorCode::kInternal,
+          "erase_constant: '", value->name, "' is still used");
+  by_name_.erase(value->name);
+  std::erase_if(values_, [&](const auto& other) { return other.get() == value; });
+}
+
+bool Graph::keep_first_output(Node* node) {
+  if (!node->only_first_output_used()) return false;
+  while (node->outputs.size() > 1) {
+    const Value* output = node->outputs.back();
+    node->outputs.pop_back();
+    by_name_.erase(output->name);
+    std::erase_if(values_, [&](const auto& value) { return value.get() == output; });
+  }
+  return true;
+}
+
+void Graph::rename(Value* value, std::string name) {
+  require(!find(name), ErrorCode::kInternal, "two tensors are called '", name, "'");
+  by_name_.erase(value->name);
+  value->name = std::move(name);
+  by_name_[value->name] = value;
 }
 
 void Graph::move_before(Node* node, const Node* before) {

@@ -26,6 +26,7 @@ struct Value {
   bool is_output = false;  ///< An output of the graph.
 
   bool is_constant() const { return constant.has_value(); }
+  bool is_used() const { return is_output || !users.empty(); }
   int64_t rank() const { return static_cast<int64_t>(shape.size()); }
 };
 
@@ -38,6 +39,9 @@ struct Node {
   std::unique_ptr<Op> op;
   std::vector<Value*> inputs;
   std::vector<Value*> outputs;
+
+  /// Nothing uses an output but the first.
+  bool only_first_output_used() const;
 
   /// "layer1.0.conv1 (conv2d_3)": how messages and reports call it.
   std::string label() const { return module.empty() ? name : module + " (" + name + ")"; }
@@ -95,6 +99,12 @@ class Graph {
   void take_over_output(Node* node, Value* value);
   /// Removes a node none of whose outputs is used.
   void erase(Node* node);
+  /// Removes a constant that nothing uses any more.
+  void erase_constant(Value* value);
+  /// Drops the outputs behind the first; returns false, changing nothing, if one of them is used.
+  bool keep_first_output(Node* node);
+  /// For a value that a rewrite leaves with other contents than the file meant by its name.
+  void rename(Value* value, std::string name);
   /// Moves `node` so that it stands directly before `before`.
   void move_before(Node* node, const Node* before);
   /// Erases nodes and constants that no output depends on. Inputs stay. Returns how many nodes.

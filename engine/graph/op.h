@@ -89,6 +89,13 @@ class Op {
   /// The first output is a view, i.e. the same elements in the same row-major order as input 0.
   virtual bool keeps_elements() const { return false; }
 
+  /// op(affine(x)) equals affine(op(x)) for input 0 and the first output, along axis 1 of both:
+  /// average pooling whose windows count no padding; max pooling where every scale is positive.
+  virtual bool commutes_with(const Node& node, const Affine& affine) const {
+    (void)node, (void)affine;
+    return false;
+  }
+
   /// The epilogue of an operator that can carry one, else null.
   virtual Epilogue* epilogue() { return nullptr; }
 

@@ -19,6 +19,8 @@ class Linear : public Op {
   };
   explicit Linear(Attributes attributes) : attributes_(attributes) {}
 
+  const Attributes& attributes() const { return attributes_; }
+
   std::string_view name() const override { return "linear"; }
   std::string describe() const override;
   std::vector<Shape> infer_shapes(std::span<const Shape> inputs,

@@ -95,7 +95,16 @@ class Pool : public Op {
     return p.batch * p.channels * taps(p.depth) * taps(p.height) * taps(p.width);
   }
 
+  bool commutes_with(const Node& node, const Affine& affine) const override {
+    // Without a batch, axis 1 is not that of the channels.
+    if (node.inputs[0]->rank() != static_cast<int64_t>(rank_) + 2) return false;
+    if (kind_ == Kind::kAverage) return averages();
+    return std::all_of(affine.scale.begin(), affine.scale.end(), [](double s) { return s > 0; });
+  }
+
  protected:
+  /// Average pooling: the weights of every window sum to 1.
+  virtual bool averages() const { return true; }
   virtual int64_t output_size(size_t axis, int64_t in, const Bindings& bindings) const = 0;
   virtual PoolAxis::Window window_at(size_t axis, int64_t in, int64_t out,
                                      int64_t position) const = 0;
@@ -261,6 +270,10 @@ class WindowPool final : public Pool {
 
   int64_t step(size_t k) const override { return dilation_[k]; }
   int64_t divisor() const override { return divisor_; }
+  bool averages() const override {
+    const bool pads = std::any_of(padding_.begin(), padding_.end(), [](int64_t p) { return p; });
+    return divisor_ == 0 && !(pads && count_include_pad_);
+  }
 
  private:
   std::string_view name_;
