@@ -1,0 +1,127 @@
+#include "engine/kernels/igemm.h"
+
+#include <algorithm>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "engine/base/aligned_buffer.h"
+#include "tests/support/targets.h"
+
+namespace plica {
+namespace {
+
+constexpr float kGuard = 12345.f;
+
+std::vector<float> random_floats(size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  std::vector<float> values(count);
+  for (float& value : values) value = uniform(random);
+  return values;
+}
+
+struct Product {
+  int64_t rows, depth, columns;
+  std::vector<float> x, w, residual;
+
+  Product(int64_t m, int64_t k, int64_t n)
+      : rows(m),
+        depth(k),
+        columns(n),
+        x(random_floats(static_cast<size_t>(m * k), 1)),
+        w(random_floats(static_cast<size_t>(n * k), 2)),
+        residual(random_floats(static_cast<size_t>(m * n), 3)) {}
+
+  double exact(int64_t i, int64_t j) const {
+    double sum = 0;
+    for (int64_t k = 0; k < depth; ++k) sum += double{x[i * depth + k]} * w[j * depth + k];
+    return sum + residual[i * columns + j];
+  }
+};
+
+/// Rows [row, row + rows) of the product from a source and to a destination with rows `gap` floats
+/// apart and starting `shift` floats off alignment. The floats between and behind are guarded.
+std::vector<float> run(const Product& p, int64_t row, int64_t rows, int64_t gap, int64_t shift) {
+  IgemmShape shape;
+  shape.n = p.rows;
+  shape.ic = p.depth;
+  shape.oc = p.columns;
+  shape.src_pixel = p.depth + gap;
+  shape.dst_pixel = shape.residual_pixel = p.columns + gap;
+  const int64_t no_offset = 0;
+  AlignedBuffer packed(igemm_packed_size(shape) * sizeof(float));
+  igemm_pack(shape,
+             {.data = p.w.data(), .oc_stride = p.depth, .ic_stride = 1, .tap_offset = &no_offset},
+             packed.floats());
+  const auto spread = [&](const std::vector<float>& from, int64_t width) {
+    // Ends with the last element, so that a sanitizer sees what reads beyond it.
+    std::vector<float> to(static_cast<size_t>(shift + (p.rows - 1) * (width + gap) + width),
+                          std::nanf(""));
+    for (int64_t i = 0; i < p.rows; ++i) {
+      std::copy_n(from.begin() + i * width, width, to.begin() + shift + i * (width + gap));
+    }
+    return to;
+  };
+  const std::vector<float> src = spread(p.x, p.depth);
+  const std::vector<float> residual = spread(p.residual, p.columns);
+  const int64_t dst_row = p.columns + gap;
+  std::vector<float> dst(static_cast<size_t>(shift + p.rows * dst_row + 64), kGuard);
+  AlignedBuffer bias(static_cast<size_t>(igemm_padded_columns(shape)) * sizeof(float));
+  AlignedBuffer scratch(igemm_scratch_bytes(rows));
+  BoundEpilogue epilogue;
+  epilogue.bias = bias.floats();
+  epilogue.residual = true;
+  const int64_t panels = (p.columns + igemm_tile().panel - 1) / igemm_tile().panel;
+  igemm_run(shape, epilogue, {.row = row, .rows = rows, .panels = panels}, src.data() + shift,
+            packed.floats(), residual.data() + shift, dst.data() + shift, scratch.floats());
+
+  std::vector<float> y;
+  for (int64_t i = 0; i < static_cast<int64_t>(dst.size()); ++i) {
+    const int64_t at = i - shift;
+    const bool inside =
+        at >= row * dst_row && at < (row + rows) * dst_row && at % dst_row < p.columns;
+    if (inside) y.push_back(dst[i]);
+    if (!inside && dst[i] != kGuard) FAIL("wrote outside, at " << at);
+  }
+  return y;
+}
+
+TEST_CASE("igemm agrees with float64 around its tile sizes and stays inside", "[igemm]") {
+  const int64_t rows = GENERATE(1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 29, 101);
+  const int64_t columns = GENERATE(1, 4, 15, 16, 17, 31, 33, 67);
+  const int64_t depth = GENERATE(1, 3, 16, 130, 512, 521);
+  const Product p(rows, depth, columns);
+  // Sums of slices of at most 256, then of slices, bias and residual.
+  const double terms = static_cast<double>(std::min<int64_t>(depth, 256) + depth / 256 + 3);
+  const double bound = terms * std::ldexp(1, -24) * static_cast<double>(depth + 1);
+  test::for_each_target([&] {
+    const std::vector<float> y = run(p, 0, rows, 0, 0);
+    double error = 0;
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < columns; ++j) {
+        error = std::max(error, std::fabs(y[i * columns + j] - p.exact(i, j)));
+      }
+    }
+    CHECK(error <= bound);
+    CHECK(run(p, 0, rows, 3, 1) == y);
+    CHECK(run(p, 0, rows, 512, 0) == y);
+  });
+}
+
+TEST_CASE("igemm gives a row the same bits in every block", "[igemm]") {
+  const int64_t depth = GENERATE(7, 512, 600);
+  const Product p(40, depth, 70);
+  test::for_each_target([&] {
+    const std::vector<float> whole = run(p, 0, 40, 0, 0);
+    for (const int64_t rows : {1, 2, 3, 4, 9, 14, 15, 28}) {
+      const std::vector<float> part = run(p, 5, rows, 0, 0);
+      CHECK(std::equal(part.begin(), part.end(), whole.begin() + 5 * 70));
+    }
+  });
+}
+
+}  // namespace
+}  // namespace plica
