@@ -1,4 +1,3 @@
-#include <array>
 #include <string>
 
 #include "engine/graph/args.h"
@@ -24,22 +23,11 @@ class Identity : public ReshapeOp {
   std::string_view name_;
 };
 
-/// Refuses a conversion to anything but a floating-point type. A type is given by its name
-/// ("float32") or by its number in torch.export's schema.
+/// Refuses a conversion to anything but a floating-point type.
 void require_floating(ArgReader& reader, std::string_view argument) {
   if (!reader.has(argument)) return reader.ignore(argument);
-  std::string type;
-  if (reader.is_number(argument)) {
-    constexpr std::array kNames{"unknown",   "uint8",      "int8",    "int16",   "int32",
-                                "int64",     "float16",    "float32", "float64", "complex32",
-                                "complex64", "complex128", "bool",    "bfloat16"};
-    const int64_t number = reader.integer(argument);
-    const bool known = number >= 0 && number < static_cast<int64_t>(kNames.size());
-    type = known ? kNames[static_cast<size_t>(number)] : concat("type ", number);
-  } else {
-    type = reader.text(argument);
-    if (type.starts_with("torch.")) type.erase(0, 6);
-  }
+  std::string type = reader.text(argument);
+  if (type.starts_with("torch.")) type.erase(0, 6);
   const bool floating =
       type == "float32" || type == "float64" || type == "float16" || type == "bfloat16";
   require(floating, ErrorCode::kUnsupported, "conversion of data to ", type,
