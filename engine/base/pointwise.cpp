@@ -73,6 +73,23 @@ double apply(const Pointwise& f, double x) {
     // a * x + b
     case Pointwise::kScale:
       return f.a * x + f.b;
+    // a: factor of the negative part, b: of the positive.
+    case Pointwise::kSelu:
+      return x > 0 ? f.b * x : f.a * std::expm1(x);
+    case Pointwise::kExpm1:
+      return std::expm1(x);
+    case Pointwise::kLog1p:
+      return std::log1p(x);
+    case Pointwise::kPowBase:
+      return std::pow(f.a, x);
+    case Pointwise::kGreater:
+      return x > f.a;
+    case Pointwise::kGreaterEqual:
+      return x >= f.a;
+    case Pointwise::kLess:
+      return x < f.a;
+    case Pointwise::kLessEqual:
+      return x <= f.a;
   }
   return x;
 }
@@ -97,6 +114,7 @@ std::string to_string(const Pointwise& f) {
       [[fallthrough]];
     case Pointwise::kSoftplus:
     case Pointwise::kScale:
+    case Pointwise::kSelu:
       out << name(f.kind) << "(" << f.a << ", " << f.b << ")";
       break;
     case Pointwise::kElu:
@@ -106,6 +124,11 @@ std::string to_string(const Pointwise& f) {
       break;
     case Pointwise::kLeakyRelu:
     case Pointwise::kPow:
+    case Pointwise::kPowBase:
+    case Pointwise::kGreater:
+    case Pointwise::kGreaterEqual:
+    case Pointwise::kLess:
+    case Pointwise::kLessEqual:
       out << name(f.kind) << "(" << f.a << ")";
       break;
     default:

@@ -33,7 +33,15 @@ namespace plica {
   X(kNeg, "neg")                     \
   X(kSquare, "square")               \
   X(kPow, "pow")                     \
-  X(kScale, "scale")
+  X(kScale, "scale")                 \
+  X(kSelu, "selu")                   \
+  X(kExpm1, "expm1")                 \
+  X(kLog1p, "log1p")                 \
+  X(kPowBase, "pow_base")            \
+  X(kGreater, "gt")                  \
+  X(kGreaterEqual, "ge")             \
+  X(kLess, "lt")                     \
+  X(kLessEqual, "le")
 
 /// A function of one variable with up to two parameters.
 struct Pointwise {
@@ -56,8 +64,8 @@ inline constexpr int kPointwiseCount = 0
 #undef PLICA_COUNT
     ;
 
-/// The reference: f(x) in double. NaN stays NaN for every function. Clamp keeps [a, b], either
-/// of which may be infinite: ReLU is clamp(0, inf), ReLU6 is clamp(0, 6).
+/// The reference: f(x) in double. NaN stays NaN, except in comparisons, which give 1 or 0. Clamp
+/// keeps [a, b], either of which may be infinite: ReLU is clamp(0, inf), ReLU6 is clamp(0, 6).
 double apply(const Pointwise& f, double x);
 
 std::string_view name(Pointwise::Kind kind);

@@ -87,6 +87,23 @@ HWY_INLINE V apply_pointwise(D d, V x, V a, V b) {
     return hn::Mul(x, x);
   } else if constexpr (kind == Pointwise::kPow) {
     return vec_pow(d, x, a);
+  } else if constexpr (kind == Pointwise::kSelu) {
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), hn::Mul(x, b),
+                          hn::Mul(a, vec_expm1_negative(d, x)));
+  } else if constexpr (kind == Pointwise::kExpm1) {
+    return vec_expm1(d, x);
+  } else if constexpr (kind == Pointwise::kLog1p) {
+    return vec_log1p(d, x);
+  } else if constexpr (kind == Pointwise::kPowBase) {
+    return vec_pow(d, a, x);
+  } else if constexpr (kind == Pointwise::kGreater) {
+    return hn::IfThenElseZero(hn::Gt(x, a), one);
+  } else if constexpr (kind == Pointwise::kGreaterEqual) {
+    return hn::IfThenElseZero(hn::Ge(x, a), one);
+  } else if constexpr (kind == Pointwise::kLess) {
+    return hn::IfThenElseZero(hn::Lt(x, a), one);
+  } else if constexpr (kind == Pointwise::kLessEqual) {
+    return hn::IfThenElseZero(hn::Le(x, a), one);
   } else {
     static_assert(kind == Pointwise::kScale, "a function without a vector form");
     return hn::MulAdd(x, a, b);

@@ -66,10 +66,21 @@ std::unique_ptr<Op> read_leaky_relu(ArgReader& reader) {
 std::unique_ptr<Op> read_elu(ArgReader& reader) {
   reader.tensor("self");
   const double alpha = reader.number("alpha", 1);
-  require(reader.number("scale", 1) == 1, ErrorCode::kUnsupported, "elu with scale");
+  const double scale = reader.number("scale", 1);
   const double input_scale = reader.number("input_scale", 1);
+  if (scale != 1) {
+    require(input_scale == 1, ErrorCode::kUnsupported, "elu with both scale and input_scale");
+    return finish({Pointwise::kSelu, scale * alpha, scale});
+  }
   require(input_scale > 0, ErrorCode::kUnsupported, "elu with input_scale ", input_scale);
   return finish({Pointwise::kElu, alpha, input_scale});
+}
+
+std::unique_ptr<Op> read_selu(ArgReader& reader) {
+  reader.tensor("self");
+  constexpr double kAlpha = 1.6732632423543772848170429916717;
+  constexpr double kScale = 1.0507009873554804934193349852946;
+  return finish({Pointwise::kSelu, kScale * kAlpha, kScale});
 }
 
 std::unique_ptr<Op> read_celu(ArgReader& reader) {
@@ -111,6 +122,17 @@ std::unique_ptr<Op> read_pow(ArgReader& reader) {
   return finish({Pointwise::kPow, exponent});
 }
 
+std::unique_ptr<Op> read_pow_base(ArgReader& reader) {
+  reader.tensor("exponent");
+  return finish({Pointwise::kPowBase, reader.number("self")});
+}
+
+template <Pointwise::Kind kind>
+std::unique_ptr<Op> read_comparison(ArgReader& reader) {
+  reader.tensor("self");
+  return finish({kind, reader.number("other")});
+}
+
 }  // namespace
 
 void PointwiseOp::evaluate(std::span<const Array* const> inputs, std::span<Array> outputs,
@@ -138,6 +160,7 @@ void register_pointwise(OpRegistry& registry) {
   registry.add({"aten.clamp_max.default"}, read_clamp_max);
   registry.add({"aten.leaky_relu.default"}, read_leaky_relu);
   registry.add({"aten.elu.default"}, read_elu);
+  registry.add({"aten.selu.default"}, read_selu);
   registry.add({"aten.celu.default"}, read_celu);
   registry.add({"aten.sigmoid.default", "aten.special_expit.default"},
                make_plain<Pointwise::kSigmoid>);
@@ -159,6 +182,13 @@ void register_pointwise(OpRegistry& registry) {
   registry.add({"aten.neg.default", "aten.negative.default"}, make_plain<Pointwise::kNeg>);
   registry.add({"aten.square.default"}, make_plain<Pointwise::kSquare>);
   registry.add({"aten.pow.Tensor_Scalar"}, read_pow);
+  registry.add({"aten.pow.Scalar"}, read_pow_base);
+  registry.add({"aten.expm1.default"}, make_plain<Pointwise::kExpm1>);
+  registry.add({"aten.log1p.default"}, make_plain<Pointwise::kLog1p>);
+  registry.add({"aten.gt.Scalar"}, read_comparison<Pointwise::kGreater>);
+  registry.add({"aten.ge.Scalar"}, read_comparison<Pointwise::kGreaterEqual>);
+  registry.add({"aten.lt.Scalar"}, read_comparison<Pointwise::kLess>);
+  registry.add({"aten.le.Scalar"}, read_comparison<Pointwise::kLessEqual>);
 }
 
 }  // namespace plica

@@ -65,6 +65,8 @@ class Cases:
             constant = key in constants
             if isinstance(value, torch.Tensor):
                 called[key], index = put(value, constant)
+                if key == "condition":
+                    called[key] = called[key].bool()
                 written[key] = {"tensor": index}
             elif isinstance(value, (list, tuple)) and value and torch.is_tensor(value[0]):
                 pairs = [put(t, constant) for t in value]

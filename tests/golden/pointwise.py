@@ -15,8 +15,8 @@ finite = random(3, 5, seed=1, lo=-4, hi=4)
 
 for op in ["relu", "relu6", "hardtanh", "leaky_relu", "elu", "celu", "sigmoid", "tanh", "silu",
            "gelu", "hardswish", "hardsigmoid", "softplus", "mish", "exp", "erf", "abs", "neg",
-           "square", "reciprocal", "log_sigmoid"]:
-    x = wide[wide < 50] if op == "exp" else wide
+           "square", "reciprocal", "log_sigmoid", "selu", "expm1", "log1p"]:
+    x = wide[wide < 50] if op in ("exp", "expm1") else wide
     cases.add(op, f"aten.{op}.default", {"self": x})
 for op in ["log", "sqrt", "rsqrt"]:
     cases.add(op, f"aten.{op}.default", {"self": positive})
@@ -33,6 +33,7 @@ cases.add("leaky_relu 0.3", "aten.leaky_relu.default", {"self": finite, "negativ
 cases.add("leaky_relu -2", "aten.leaky_relu.default", {"self": wide, "negative_slope": -2})
 cases.add("elu 1.5", "aten.elu.default", {"self": wide, "alpha": 1.5})
 cases.add("elu input_scale", "aten.elu.default", {"self": wide, "alpha": 2, "input_scale": 0.5})
+cases.add("elu scale", "aten.elu.default", {"self": wide, "alpha": 1.673, "scale": 1.05})
 cases.add("celu 2", "aten.celu.default", {"self": wide, "alpha": 2.0})
 cases.add("gelu tanh", "aten.gelu.default", {"self": wide, "approximate": "tanh"})
 cases.add("softplus beta", "aten.softplus.default", {"self": wide, "beta": 2, "threshold": 10})
@@ -104,5 +105,16 @@ cases.add("prelu rank 1", "aten.prelu.default", {"self": wide, "weight": torch.t
 cases.add("_prelu_kernel", "aten._prelu_kernel.default",
           {"self": image, "weight": torch.tensor([0.25, -0.5, 2.0]).reshape(1, 3, 1, 1)},
           constants=("weight",))
+
+for op in ["gt", "ge", "lt", "le"]:
+    cases.add(op, f"aten.{op}.Scalar", {"self": wide, "other": 0.5})
+cases.add("pow.Scalar", "aten.pow.Scalar", {"self": 2, "exponent": finite})
+condition = (image > 0).float()
+cases.add("where", "aten.where.self", {"condition": condition, "self": image, "other": other})
+cases.add("where broadcast", "aten.where.self",
+          {"condition": condition[:, :1], "self": random(3, 1, 1, seed=12), "other": other})
+cases.add("where one number", "aten.where.self",
+          {"condition": condition, "self": image, "other": torch.tensor(0.5)},
+          constants=("other",))
 
 cases.write()

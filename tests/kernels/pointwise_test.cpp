@@ -70,6 +70,15 @@ const std::vector<Case>& cases() {
       {{P::kScale, 0.25, 0}, 0.5},
       {{P::kScale, 1, 0.3}, 0.5},
       {{P::kScale, -0.3, 2}, 0.5, kEps},
+      {{P::kSelu, 1.7580993, 1.0507}, 2.6},
+      {{P::kExpm1}, 2},
+      {{P::kLog1p}, 2},
+      {{P::kPowBase, 2}, 1},
+      {{P::kPowBase, 0.3}, 1},
+      {{P::kGreater, 0.5}, 0},
+      {{P::kGreaterEqual, 0.5}, 0},
+      {{P::kLess, 0.5}, 0},
+      {{P::kLessEqual, 0.5}, 0},
   };
   return all;
 }
