@@ -12,7 +12,7 @@ namespace {
 
 /// Weights of a chain, in all, that stay in a second-level cache while rows pass through them one
 /// after another. Larger layers are better off as matrix products.
-constexpr int64_t kLargestChain = 32 * 1024;
+constexpr int64_t kLargestChain = 128 * 1024;
 
 /// The only function in `epilogue`; none if there is more in it.
 std::optional<Pointwise> activation_of(const Epilogue& epilogue) {
