@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares plica with PyTorch on every model of models/ and some 300 variants and small nets.
+"""Compares plica with PyTorch on every model of models/ and more than 200 variants and small nets.
 
     python tests/python/check_zoo.py [--plica PATH] [--quick] [--list] [PATTERN ...]
 
@@ -147,7 +147,7 @@ def check_file(plica, file, model, double, case, dynamic):
     return result
 
 
-def check_case(case, plica, folder):
+def check_case(case, plica, folder, forms):
     """Yields (form, error, PyTorch's error, failure) for each form of the model's file."""
     notes = []
     try:
@@ -160,7 +160,7 @@ def check_case(case, plica, folder):
         return
     double = copy.deepcopy(model).double()
     file = pathlib.Path(folder) / "model.pt2"
-    for form in ("aten",) if case.large else ("aten", "core"):
+    for form in ("aten",) if case.large else forms:
         if form == "core":
             with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore")
@@ -182,6 +182,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="skip the models that take seconds")
     parser.add_argument("--strict", action="store_true", help="fail beyond 8 times PyTorch's error")
     parser.add_argument("--failures", action="store_true", help="print only what fails")
+    parser.add_argument("--form", choices=("aten", "core"),
+                        help="only undecomposed files, or only core-ATen ones")
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     args = parser.parse_args()
     chosen = [case for case in cases() if not (args.quick and case.large) and
@@ -193,6 +195,7 @@ def main():
     command = check.find_plica(args.plica)
     if command is None:
         parser.error("plica was not found: build it, or give --plica")
+    forms = (args.form,) if args.form else ("aten", "core")
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     total = failed = marked = 0
@@ -200,7 +203,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         plica = Plica(command, folder)
         for case in chosen:
-            for form, error, own, failure in check_case(case, plica, folder):
+            for form, error, own, failure in check_case(case, plica, folder, forms):
                 beyond = not failure and error > max(8 * own, ROUNDING)
                 total, marked = total + 1, marked + beyond
                 if failure or (beyond and args.strict):
