@@ -142,7 +142,7 @@ class InspectCommand : public Command {
       console.out << "\nGraph as loaded:\n"
                   << original.print() << "\nGraph after the passes:\n"
                   << model.impl()->optimized().print();
-    if (session) print_plan(console, session->plan());
+    if (session) print_plan(console, session->plan(), session->threads);
     return kSuccess;
   }
 
@@ -195,7 +195,7 @@ class InspectCommand : public Command {
     table.print(console.out);
   }
 
-  static void print_plan(Console& console, const Plan& plan) {
+  static void print_plan(Console& console, const Plan& plan, int threads) {
     Table table({">step", "node", "kernel", "output", ">FLOPs", ">activations"});
     for (size_t i = 0; i < plan.steps.size(); ++i) {
       const Step& step = plan.steps[i];
@@ -265,7 +265,7 @@ class InspectCommand : public Command {
       result["plan"] = {{"steps", steps},
                         {"arena_bytes", session->plan().arena_bytes},
                         {"arena_lower_bound", session->plan().arena_lower_bound},
-                        {"threads", session->plan().threads}};
+                        {"threads", session->threads}};
     }
     console.out << result.dump(2, ' ', false, json::error_handler_t::replace) << '\n';
   }
