@@ -207,8 +207,8 @@ class InspectCommand : public Command {
     table.print(console.out);
     console.out << "\narena " << format_bytes(static_cast<double>(plan.arena_bytes))
                 << " (at least " << format_bytes(static_cast<double>(plan.arena_lower_bound))
-                << " are alive at once), " << plan.threads
-                << (plan.threads == 1 ? " thread\n" : " threads\n");
+                << " are alive at once), " << threads
+                << (threads == 1 ? " thread\n" : " threads\n");
   }
 
   void write_json(Console& console, const Model& model, const std::vector<NodeRow>& nodes,
