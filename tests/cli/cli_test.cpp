@@ -247,8 +247,8 @@ TEST_CASE("bundled models give the same bits with any number of threads", "[cli]
 
 TEST_CASE("bench reports every figure", "[cli]") {
   const Folder folder;
-  const Result result =
-      plica({"bench", kCircles, "--seconds", "0.05", "--batch", "2", "--json", folder / "b.json"});
+  const Result result = plica({"bench", kCircles, "--seconds", "0.05", "--batch", "2", "--json",
+                               folder / "b.json", "--report", folder / "b.html"});
   INFO(result.err);
   REQUIRE(result.code == kSuccess);
   for (const char* part : {"p50", "p99.9", "samples/s", "cold start", "arena"})
@@ -257,6 +257,7 @@ TEST_CASE("bench reports every figure", "[cli]") {
   const json parsed = json::parse(file);
   CHECK(parsed["input_shapes"][0] == json{2, 2});
   CHECK(!parsed["steps"].empty());
+  CHECK(fs::file_size(folder / "b.html") > 500);
 }
 
 }  // namespace

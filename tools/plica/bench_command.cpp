@@ -8,6 +8,7 @@
 #include "engine/base/fail.h"
 #include "engine/session/session_impl.h"
 #include "tools/plica/allocations.h"
+#include "tools/plica/bench_report.h"
 #include "tools/plica/cli.h"
 #include "tools/plica/format.h"
 #include "tools/plica/model_args.h"
@@ -49,6 +50,7 @@ class BenchCommand : public Command {
     app.add_option("--json", json_,
                    "Write the result as JSON into this file ('-': standard output)")
         ->type_name("FILE");
+    app.add_option("--report", report_, "Write the result as a page of HTML")->type_name("FILE");
     app.add_flag("--no-steps", no_steps_, "Leave the table of steps out");
   }
 
@@ -81,7 +83,12 @@ class BenchCommand : public Command {
     if (!no_steps_) measure_steps(session, inputs, targets, result);
 
     if (json_ != "-") print(console, session, result);
-    if (!json_.empty()) write_json(console, session, result);
+    if (json_.empty() && report_.empty()) return kSuccess;
+    const nlohmann::json root = to_json(session, result);
+    const std::string text = root.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+    if (json_ == "-") console.out << text << '\n';
+    if (!json_.empty() && json_ != "-") write_file(json_, text);
+    if (!report_.empty()) write_file(report_, bench_report(root));
     return kSuccess;
   }
 
@@ -182,7 +189,7 @@ class BenchCommand : public Command {
     table.print(console.out);
   }
 
-  void write_json(Console& console, const Session::Impl& session, const Result& result) const {
+  nlohmann::json to_json(const Session::Impl& session, const Result& result) const {
     using nlohmann::json;
     const Plan& plan = session.plan();
     const Latencies& times = result.latencies;
@@ -210,21 +217,20 @@ class BenchCommand : public Command {
                                {"kernel", plan.steps[i].kernel_name},
                                {"flops", plan.steps[i].flops},
                                {"seconds", result.step_seconds[i]}});
-    const std::string text = root.dump(2, ' ', false, json::error_handler_t::replace);
-    if (json_ == "-") {
-      console.out << text << '\n';
-      return;
-    }
-    std::ofstream file(json_);
+    return root;
+  }
+
+  static void write_file(const std::string& path, const std::string& text) {
+    std::ofstream file(path);
     file << text << '\n';
     file.flush();
-    require(static_cast<bool>(file), ErrorCode::kIo, json_, " cannot be written");
+    require(static_cast<bool>(file), ErrorCode::kIo, path, " cannot be written");
   }
 
   ModelArgs model_;
   InputArgs inputs_;
   double seconds_ = 3;
-  std::string json_;
+  std::string json_, report_;
   bool no_steps_ = false;
 };
 

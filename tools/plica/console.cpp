@@ -7,7 +7,10 @@
 namespace plica::cli {
 
 Progress::Progress(Console& console, std::string title, int64_t total)
-    : console_(console), title_(std::move(title)), total_(std::max<int64_t>(total, 1)) {}
+    : console_(console),
+      title_(std::move(title)),
+      total_(std::max<int64_t>(total, 1)),
+      next_draw_(console.err_is_terminal ? 0.1 : 2) {}
 
 Progress::~Progress() {
   if (drawn_ && console_.err_is_terminal) console_.err << "\r\x1b[K" << std::flush;

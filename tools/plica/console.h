@@ -44,7 +44,7 @@ class Progress {
   const std::string title_;
   const int64_t total_;
   Stopwatch watch_;
-  double next_draw_ = 0.5;
+  double next_draw_;
   bool drawn_ = false;
 };
 

@@ -91,6 +91,8 @@ class EvalCommand : public Command {
     app.add_option("--expect-correct", expect_correct_,
                    "What PyTorch counted; another number of right answers fails (exit code 1)")
         ->type_name("COUNT");
+    app.add_flag("--folds", folds_,
+                 "Measure the error of every BatchNorm on the first image (slow for large models)");
     app.add_flag("--json", json_, "Write the result as JSON");
   }
 
@@ -110,6 +112,8 @@ class EvalCommand : public Command {
     if (dynamic && batch_ > 1)
       batched = classify(console, model, model_.session_options(), data,
                          std::min(batch_, model.inputs()[0].dims[0].max), "classifying in batches");
+    FoldErrors errors;
+    if (folds_) errors = measure_folds(model_, std::vector{first_images(model, data, batch)});
     int64_t correct = 0;
     for (size_t i = 0; i < data.labels.size(); ++i)
       correct += pass.predictions[i] == data.labels[i] ? 1 : 0;
@@ -125,15 +129,16 @@ class EvalCommand : public Command {
                            static_cast<double>(batched.latencies.count()) /
                            batched.latencies.total();
     if (json_) {
-      nlohmann::json result = {{"images", data.count()},
-                               {"correct", correct},
-                               {"accuracy", static_cast<double>(correct) / total},
-                               {"batch", batch},
-                               {"latency_p50_seconds", pass.latencies.percentile(0.5)},
-                               {"latency_p99_seconds", pass.latencies.percentile(0.99)},
-                               {"images_per_second", per_second},
-                               {"load_seconds", load_seconds},
-                               {"folds", folds_to_json(model.fold_report())}};
+      nlohmann::json result = {
+          {"images", data.count()},
+          {"correct", correct},
+          {"accuracy", static_cast<double>(correct) / total},
+          {"batch", batch},
+          {"latency_p50_seconds", pass.latencies.percentile(0.5)},
+          {"latency_p99_seconds", pass.latencies.percentile(0.99)},
+          {"images_per_second", per_second},
+          {"load_seconds", load_seconds},
+          {"folds", folds_to_json(model.fold_report(), folds_ ? &errors : nullptr)}};
       if (expect_correct_ >= 0) result["expected_correct"] = expect_correct_;
       if (batched_per_second > 0) {
         result["throughput_batch"] = batch_;
@@ -166,7 +171,7 @@ class EvalCommand : public Command {
                   std::to_string(batch_) +
                   (consistent ? ", same answers" : ", but other answers: this is a defect"));
     console.out << '\n';
-    print_folds(console.out, model.fold_report());
+    print_folds(console.out, model.fold_report(), folds_ ? &errors : nullptr);
     return expected && consistent ? kSuccess : kCheckFailed;
   }
 
@@ -189,6 +194,17 @@ class EvalCommand : public Command {
     return std::max<int64_t>(1, input.dims[0].min);
   }
 
+  /// The first `count` images as the model's input; zeros where there are fewer.
+  static NdArray first_images(const Model& model, const Dataset& data, int64_t count) {
+    NdArray input{batch_shape(model, count), {}};
+    const auto size = static_cast<size_t>(count * data.image_size());
+    input.data.assign(data.images.data.begin(),
+                      data.images.data.begin() +
+                          static_cast<std::ptrdiff_t>(std::min(size, data.images.data.size())));
+    input.data.resize(size);
+    return input;
+  }
+
   static int64_t checked_product(int64_t a, int64_t b) {
     const int64_t dims[] = {a, b};
     return count_elements(dims);
@@ -203,7 +219,7 @@ class EvalCommand : public Command {
   std::vector<double> mean_, std_;
   int64_t batch_ = 64;
   int64_t expect_correct_ = -1;
-  bool json_ = false;
+  bool folds_ = false, json_ = false;
 };
 
 }  // namespace

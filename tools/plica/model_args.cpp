@@ -139,7 +139,7 @@ std::vector<NdArray> random_arrays(std::span<const TensorInfo> inputs, int64_t b
   for (auto& shape : concrete_shapes(inputs, batch)) {
     NdArray array{std::move(shape), {}};
     const int64_t count = count_elements(array.shape);
-    require(count <= int64_t{1} << 32, ErrorCode::kUsage, "the input ", describe(array.shape),
+    require(count <= int64_t{1} << 28, ErrorCode::kUsage, "the input ", describe(array.shape),
             " is too large for random numbers");
     array.data.resize(static_cast<size_t>(count));
     for (float& value : array.data) value = static_cast<float>(normal(generator));
