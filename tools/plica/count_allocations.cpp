@@ -1,10 +1,19 @@
-// Counts the heap allocations of the plica command, those of oneDNN and the C++ library included:
+// Counts the heap allocations of a process, those of oneDNN and the C++ library included:
 // glibc lets a program put its own malloc in front of the library's.
 #include "tools/plica/count_allocations.h"
 
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
+
+// Sanitizers bring their own malloc.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define PLICA_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define PLICA_SANITIZED
+#endif
+#endif
 
 #if defined(__GLIBC__) && !defined(PLICA_SANITIZED)
 
