@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/base/fail.h"
+#include "engine/kernels/dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/copy.cpp"
@@ -308,6 +309,7 @@ StridedCopy::StridedCopy(const TensorDesc& src, const TensorDesc& dst) {
 }
 
 void StridedCopy::choose_move(bool transposed) {
+  choose_target();
   const auto choose = [&](MoveFn move, const char* name) {
     move_ = move;
     name_ = name;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/kernels/dispatch.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/resize.cpp"
 #include "hwy/foreach_target.h"
@@ -115,6 +117,7 @@ constexpr int64_t kTaskElements = 8192;
 class ResizeKernel : public Kernel {
  public:
   explicit ResizeKernel(const ResizeProblem& problem) : p_(problem) {
+    choose_target();
     for (const ResizeTap& tap : p_.taps[2]) {
       columns_.push_back({tap.lower * p_.pixel_stride, tap.upper * p_.pixel_stride,
                           static_cast<float>(1 - tap.weight), static_cast<float>(tap.weight)});

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/base/fail.h"
-#include "hwy/targets.h"
+#include "tests/support/targets.h"
 
 namespace plica {
 namespace {
@@ -56,16 +56,7 @@ void check_all_teams(const TensorDesc& src, const TensorDesc& dst) {
   check_copy(src, dst, two);
 }
 
-/// Once for every instruction set that this machine has.
-template <typename Fn>
-void for_each_target(const Fn& fn) {
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    hwy::SetSupportedTargetsForTest(target);
-    CAPTURE(hwy::TargetName(target));
-    fn();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-}
+using test::for_each_target;
 
 TEST_CASE("copy between row-major and channels-last", "[copy]") {
   for_each_target([] {
