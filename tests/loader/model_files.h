@@ -53,7 +53,8 @@ inline std::string replaced(std::string text, const std::string& from, const std
 /// `width` bytes of `value`, little-endian.
 inline std::string le(uint64_t value, size_t width) {
   std::string bytes;
-  for (size_t i = 0; i < width; ++i) bytes += static_cast<char>(value >> (8 * i) & 0xff);
+  for (size_t i = 0; i < width; ++i)
+    bytes += static_cast<char>(i < 8 ? value >> (8 * i) & 0xff : 0);
   return bytes;
 }
 
