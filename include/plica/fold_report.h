@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "plica/export.h"
+
 namespace plica {
 
 /// What became of one BatchNorm (or of a hand-written chain of per-channel arithmetic that equals
@@ -31,7 +33,7 @@ struct FoldEntry {
 };
 
 /// "producer", "consumer", ...
-const char* to_string(FoldEntry::Outcome outcome) noexcept;
+PLICA_API const char* to_string(FoldEntry::Outcome outcome) noexcept;
 
 /// One entry for every BatchNorm of the graph as loaded, in its order.
 struct FoldReport {
