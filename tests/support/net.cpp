@@ -145,9 +145,11 @@ Rewritten rewrite_and_compare(const Build& build, const PassOptions& options, ui
     const std::vector<Array> inputs = random_inputs(graph, batch, seed + 17);
     const std::vector<Array> expected = evaluate(original.graph, inputs);
     const std::vector<Array> found = evaluate(graph, inputs);
+    const std::vector<Array> planned = run_planned(graph, inputs);
     for (size_t i = 0; i < expected.size(); ++i) {
       CHECK(graph.outputs()[i]->name == original.graph.outputs()[i]->name);
       CHECK(relative_error(found[i], expected[i]) < 1e-12);
+      CHECK(relative_error(planned[i], expected[i]) < 5e-6);
     }
   }
   return rewritten;
