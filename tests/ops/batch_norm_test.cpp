@@ -1,4 +1,5 @@
 #include "engine/ops/batch_norm.h"
+#include "plica/error.h"
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
