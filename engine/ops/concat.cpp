@@ -13,7 +13,7 @@ class Concat : public MoveOp {
     require(reader.tensors("tensors") > 0, ErrorCode::kInvalid, "cat: no tensors");
     axis_ = reader.integer("dim", 0);
   }
-  std::string_view name() const override { return "concat"; }
+  std::string_view name() const override { return "cat"; }
   std::string describe() const override { return concat("axis ", axis_); }
 
  protected:

@@ -97,8 +97,8 @@ class HeaderParser {
     const std::string_view text = quoted();
     int size = 0;
     const char* end = text.data() + text.size();
-    if (text.size() < 3 || std::from_chars(text.data() + 2, end, size).ptr != end)
-      damaged("cannot read the type");
+    if (text.size() < 2) damaged("cannot read the type");
+    if (std::from_chars(text.data() + 2, end, size).ptr != end) size = 0;
     const bool known = (text[1] == 'f' && (size == 2 || size == 4 || size == 8)) ||
                        ((text[1] == 'i' || text[1] == 'u') &&
                         (size == 1 || size == 2 || size == 4 || size == 8)) ||
