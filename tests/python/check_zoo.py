@@ -199,7 +199,7 @@ def main():
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     total = failed = marked = 0
-    print(f"{'case':44} {'form':6} {'error':>8} {'PyTorch':>8}")
+    print(f"{'case':44} {'form':6} {'error':>8} {'PyTorch':>8}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         plica = Plica(command, folder)
         for case in chosen:
