@@ -13,6 +13,7 @@
 #include "engine/kernels/igemm_kernel.h"
 #include "engine/ops/bind_epilogue.h"
 #include "engine/ops/conv.h"
+#include "engine/ops/onednn_step.h"
 
 namespace plica {
 
@@ -104,6 +105,12 @@ inline constexpr ConvCandidate kConvCandidates[] = {
 /// channel, or is empty.
 inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperands operands,
                       const std::vector<IgemmPhase>& phases, const std::vector<double>& bias) {
+  if (phases.size() == 1) {
+    IgemmWeights from = phases[0].weights;
+    from.tap_offset = phases[0].tap_offset.data();
+    const auto read = [&] { return read_weights(constant_weight(builder, 1), phases[0].scale); };
+    if (emit_onednn(builder, epilogue, operands, phases[0].shape, from, read, bias)) return;
+  }
   const ConvCandidate* candidate = kConvCandidates;
   while (!candidate->fits(phases[0].shape)) ++candidate;
   std::vector<float> weights;

@@ -110,6 +110,10 @@ std::shared_ptr<const Plan> Model::Impl::plan(const std::vector<Shape>& input_sh
 Model::Model(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
 Model Model::load(const std::filesystem::path& path, const LoadOptions& options) {
+#ifndef PLICA_HAVE_ONEDNN
+  require(!options.onednn, ErrorCode::kUsage,
+          "LoadOptions::onednn (--onednn): this build of Plica is without oneDNN");
+#endif
   try {
     Manifest manifest = read_manifest(path, {options.copy});
     return Model(std::make_shared<const Impl>(path.string(), std::move(manifest), options));

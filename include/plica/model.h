@@ -35,8 +35,11 @@ struct LoadOptions {
   /// Read the weights into memory instead of mapping the file: slower, but nothing happens if
   /// somebody truncates the file while the process uses it.
   bool copy = false;
-  /// Use oneDNN where it is the fastest choice. Without effect in a build without it.
-  bool onednn = true;
+  /// Let oneDNN compute large convolutions and products with weights, for comparison with Plica's
+  /// own kernels. The price: every run allocates inside oneDNN, and the results differ in their
+  /// last bits from those of the default kernels (they are still the same for any number of
+  /// threads and any place in the batch). load() throws Error (kUsage) in a build without oneDNN.
+  bool onednn = false;
 };
 
 /// A loaded network: its graph, folded and ready to be planned. Immutable; copies share it; any

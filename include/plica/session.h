@@ -34,7 +34,9 @@ class PLICA_API Session {
   /// that inputs() and output_shapes() say; an output may not overlap an input.
   ///
   /// Throws Error (kShape) before anything is written if a shape does not fit. A run whose input
-  /// shapes are those of the last run or prepare() neither allocates, nor locks, nor throws.
+  /// shapes are those of the last run or prepare() neither allocates, nor locks, nor throws;
+  /// with LoadOptions::onednn, oneDNN allocates in every run, and what it could not compute for
+  /// lack of memory is NaN.
   void run(std::span<const ConstTensor> inputs, std::span<const Tensor> outputs);
   void run(std::initializer_list<ConstTensor> inputs, std::initializer_list<Tensor> outputs) {
     run(std::span<const ConstTensor>(inputs.begin(), inputs.size()),

@@ -36,12 +36,13 @@ void ModelArgs::declare(CLI::App& app) {
       ->check(CLI::Range(0, 1024));
   app.add_flag("--no-fold", no_fold, "Keep BatchNorm as it is");
   app.add_flag("--no-fuse", no_fuse, "Compute activations and additions as steps of their own");
-  app.add_flag("--no-onednn", no_onednn, "Use Plica's own kernels only");
+  app.add_flag("--onednn", onednn,
+               "Let oneDNN compute large convolutions and matrix products, to compare");
   app.add_flag("--copy", copy, "Read the weights into memory instead of mapping the file");
 }
 
 LoadOptions ModelArgs::load_options() const {
-  return {.fold = !no_fold, .fuse = !no_fuse, .copy = copy, .onednn = !no_onednn};
+  return {.fold = !no_fold, .fuse = !no_fuse, .copy = copy, .onednn = onednn};
 }
 
 void InputArgs::declare_files(CLI::App& app) {

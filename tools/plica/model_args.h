@@ -20,7 +20,7 @@ namespace plica::cli {
 /// What most commands ask about the model and how to run it.
 struct ModelArgs {
   std::filesystem::path path;
-  bool no_fold = false, no_fuse = false, no_onednn = false, copy = false;
+  bool no_fold = false, no_fuse = false, onednn = false, copy = false;
   int threads = 0;
 
   void declare_path(CLI::App& app);
