@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace plica {
 namespace {
@@ -20,8 +21,8 @@ bool compact(const JsonOut& json, std::string& out, size_t limit) {
   out += opening(json);
   for (size_t i = 0; i < json.items.size(); ++i) {
     if (i) out += ", ";
-    if (json.kind == JsonOut::Kind::kObject) out += json_quote(json.items[i].first) + ": ";
-    if (!compact(json.items[i].second, out, limit)) return false;
+    if (json.kind == JsonOut::Kind::kObject) out += json_quote(json.keys[i]) + ": ";
+    if (!compact(json.items[i], out, limit)) return false;
   }
   out += closing(json);
   return out.size() <= limit;
@@ -38,13 +39,13 @@ void write(const JsonOut& json, size_t indent, size_t column, std::string& out) 
   }
   const bool fill = json.kind == JsonOut::Kind::kList &&
                     std::all_of(json.items.begin(), json.items.end(), [](const auto& item) {
-                      return item.second.kind == JsonOut::Kind::kScalar;
+                      return item.kind == JsonOut::Kind::kScalar;
                     });
   const std::string newline = "\n" + std::string(indent + 2, ' ');
   out += opening(json);
   size_t at = kColumns;
   for (size_t i = 0; i < json.items.size(); ++i) {
-    const auto& [key, value] = json.items[i];
+    const JsonOut& value = json.items[i];
     if (i) out += ',';
     if (fill && at + value.scalar.size() + 3 < kColumns) {
       out += ' ';
@@ -54,7 +55,7 @@ void write(const JsonOut& json, size_t indent, size_t column, std::string& out) 
       at = indent + 2 + value.scalar.size();
     }
     std::string prefix;
-    if (json.kind == JsonOut::Kind::kObject) prefix = json_quote(key) + ": ";
+    if (json.kind == JsonOut::Kind::kObject) prefix = json_quote(json.keys[i]) + ": ";
     out += prefix;
     write(value, indent + 2, indent + 2 + prefix.size(), out);
   }
@@ -64,7 +65,32 @@ void write(const JsonOut& json, size_t indent, size_t column, std::string& out) 
 
 }  // namespace
 
+JsonOut JsonOut::list() {
+  JsonOut json;
+  json.kind = Kind::kList;
+  return json;
+}
+
+JsonOut JsonOut::object() {
+  JsonOut json;
+  json.kind = Kind::kObject;
+  return json;
+}
+
+JsonOut JsonOut::raw(std::string text) {
+  JsonOut json;
+  json.scalar = std::move(text);
+  return json;
+}
+
 JsonOut JsonOut::text(const std::string& value) { return raw(json_quote(value)); }
+
+void JsonOut::push(JsonOut item) { items.push_back(std::move(item)); }
+
+void JsonOut::set(std::string key, JsonOut value) {
+  keys.push_back(std::move(key));
+  items.push_back(std::move(value));
+}
 
 std::string json_quote(const std::string& text) {
   std::string out = "\"";

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace plica {
@@ -12,15 +11,16 @@ struct JsonOut {
   enum class Kind { kScalar, kList, kObject };
   Kind kind = Kind::kScalar;
   std::string scalar;
-  std::vector<std::pair<std::string, JsonOut>> items;  ///< Keys are unused in a list.
+  std::vector<std::string> keys;  ///< Of an object's items.
+  std::vector<JsonOut> items;
 
-  static JsonOut list() { return {Kind::kList, "", {}}; }
-  static JsonOut object() { return {Kind::kObject, "", {}}; }
-  static JsonOut raw(std::string text) { return {Kind::kScalar, std::move(text), {}}; }
+  static JsonOut list();
+  static JsonOut object();
+  static JsonOut raw(std::string text);
   static JsonOut text(const std::string& value);
 
-  void push(JsonOut item) { items.emplace_back("", std::move(item)); }
-  void set(std::string key, JsonOut value) { items.emplace_back(std::move(key), std::move(value)); }
+  void push(JsonOut item);
+  void set(std::string key, JsonOut value);
 };
 
 /// The text in quotes, escaped.

@@ -327,7 +327,9 @@ class GraphReader {
   void add_symbols() {
     const Json* ranges = program_.find("range_constraints");
     if (!ranges) return;
-    for (const auto& [name, range] : ranges->as_object("range_constraints").members) {
+    for (const auto& member : ranges->as_object("range_constraints").members) {
+      const std::string& name = member.first;
+      const Json& range = member.second;
       const bool used =
           std::any_of(manifest_.inputs.begin(), manifest_.inputs.end(), [&](const auto& input) {
             return std::any_of(input.dims.begin(), input.dims.end(),

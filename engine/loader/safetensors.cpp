@@ -97,7 +97,9 @@ SafeTensors parse_safetensors(std::span<const std::byte> file, std::shared_ptr<c
 
   SafeTensors result;
   std::vector<Range> ranges;
-  for (const auto& [name, json] : header.as_object("header").members) {
+  for (const auto& member : header.as_object("header").members) {
+    const std::string& name = member.first;
+    const Json& json = member.second;
     if (name == "__metadata__") {
       for (const auto& [key, value] : json.as_object(name).members) {
         result.metadata.emplace(key, value.as_text(key));
@@ -134,7 +136,8 @@ std::string format_safetensors(const std::vector<std::pair<std::string, Constant
   }
   size_t offset = 0;
   for (const auto* tensor : order) {
-    const auto& [name, constant] = *tensor;
+    const std::string& name = tensor->first;
+    const Constant& constant = tensor->second;
     const auto* dtype = std::find_if(std::begin(kDTypes), std::end(kDTypes),
                                      [&](const auto& d) { return d.second == constant.dtype(); });
     const size_t end = offset + static_cast<size_t>(constant.count()) * size_of(constant.dtype());
