@@ -49,5 +49,16 @@ void apply_tail(const BoundEpilogue& epilogue, int64_t row, int64_t column, floa
   if (epilogue.post) epilogue.post(data, data, n);
 }
 
+void apply_tail_rows(const BoundEpilogue& epilogue, int64_t row, int64_t rows, int64_t pixel,
+                     int64_t column, float* data, int64_t count) {
+  if (!epilogue.scale && pixel == count) {
+    apply_tail(epilogue, row, column, data, rows * count);
+    return;
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    apply_tail(epilogue, row + r, column, data + r * pixel, count);
+  }
+}
+
 }  // namespace plica
 #endif  // HWY_ONCE

@@ -36,4 +36,8 @@ struct BoundEpilogue {
 void apply_tail(const BoundEpilogue& epilogue, int64_t row, int64_t column, float* data,
                 int64_t count);
 
+/// The same for rows [row, row + rows), which lie `pixel` floats apart.
+void apply_tail_rows(const BoundEpilogue& epilogue, int64_t row, int64_t rows, int64_t pixel,
+                     int64_t column, float* data, int64_t count);
+
 }  // namespace plica

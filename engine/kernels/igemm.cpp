@@ -422,6 +422,12 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
   const int64_t column = block.panel * panels.width();
   const int64_t channel = block.group * s.oc + column;
   const int64_t columns = std::min(block.panels * panels.width(), s.oc - column);
+  const int64_t first = dst_offset[0], last = dst_offset[block.rows - 1];
+  if (last - first == (block.rows - 1) * s.dst_pixel) {
+    apply_tail_rows(epilogue, first / s.dst_pixel, block.rows, s.dst_pixel, channel,
+                    dst + first + channel, columns);
+    return;
+  }
   for (int64_t r = 0; r < block.rows; ++r) {
     apply_tail(epilogue, dst_offset[r] / s.dst_pixel, channel, dst + dst_offset[r] + channel,
                columns);

@@ -184,6 +184,12 @@ bool ConvBase::fold_input_affine(Graph& graph, Node& node, const Affine& affine,
 
 void ConvBase::plan_phases(StepBuilder& builder, const ConvGeometry& g,
                            std::vector<IgemmPhase> phases) const {
+  std::vector<double> bias;
+  if (attributes_.has_bias) bias = constant_weight(builder, 2).to_doubles();
+  builder.set_output(0, pixel_desc(builder.output_shape(0), g.batched));
+  for (IgemmPhase& phase : phases) phase.shape.dst_pixel = g.oc;
+  if (phases.size() == 1 && emit_row_conv(builder, epilogue_, g.batched, phases[0], bias)) return;
+
   IgemmOperands operands;
   const int64_t src_pixel = use_pixels(builder, 0, g.batched);
   int64_t residual_pixel = 0;
@@ -191,10 +197,8 @@ void ConvBase::plan_phases(StepBuilder& builder, const ConvGeometry& g,
     operands.residual = builder.input_count() - 1;
     residual_pixel = use_pixels(builder, operands.residual, g.batched);
   }
-  builder.set_output(0, pixel_desc(builder.output_shape(0), g.batched));
   for (IgemmPhase& phase : phases) {
     phase.shape.src_pixel = src_pixel;
-    phase.shape.dst_pixel = g.oc;
     phase.shape.residual_pixel = residual_pixel;
   }
   PackedEpilogue epilogue = bind_epilogue(builder, epilogue_);
@@ -202,8 +206,6 @@ void ConvBase::plan_phases(StepBuilder& builder, const ConvGeometry& g,
     // Axis 1, which an affine acts on, is then the outermost spatial axis.
     epilogue.bound.channel_rows = g.out_pixels() / builder.output_shape(0)[1];
   }
-  std::vector<double> bias;
-  if (attributes_.has_bias) bias = constant_weight(builder, 2).to_doubles();
   emit_conv(builder, std::move(epilogue), operands, phases, bias);
 }
 

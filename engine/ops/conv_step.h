@@ -11,6 +11,7 @@
 #include "engine/graph/step_builder.h"
 #include "engine/kernels/depthwise.h"
 #include "engine/kernels/igemm_kernel.h"
+#include "engine/kernels/row_conv.h"
 #include "engine/ops/bind_epilogue.h"
 #include "engine/ops/conv.h"
 #include "engine/ops/onednn_step.h"
@@ -140,6 +141,49 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
   builder.set_workspace(0, candidate->bytes_per_thread(parts));
   auto owner = std::make_shared<std::vector<PackedWeights>>(std::move(epilogue.owners));
   builder.emit(candidate->make(std::move(parts), operands, std::move(owner)), candidate->name);
+}
+
+/// Emits the step of a convolution of few channels, whose input may lie in any order; false, with
+/// nothing done, if that does not fit. The output's layout is as for emit_conv().
+inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool batched,
+                          const IgemmPhase& phase, const std::vector<double>& bias) {
+  const Shape& x = builder.input_shape(0);
+  const size_t spatial = x.size() - 1 - batched;
+  if (epilogue.residual || (epilogue.affine && !batched) || spatial > 2) return false;
+  TensorDesc desc = builder.input_desc(0);
+  const size_t channel = batched;
+  // What lies in another order, or is expanded, is copied into planes.
+  if ((desc.strides[channel] != 1 && desc.strides.back() != 1) ||
+      std::count(desc.strides.begin(), desc.strides.end(), 0) > 0) {
+    desc = row_major(x);
+  }
+  const RowConvSource source{.image = batched ? desc.strides[0] : 0,
+                             .channel = desc.strides[channel],
+                             .row = spatial == 2 ? desc.strides[channel + 1] : 0,
+                             .column = desc.strides.back()};
+  if (!row_conv_fits(phase.shape, source)) return false;
+  builder.use_input_as(0, desc.strides);
+  PackedEpilogue packed = bind_epilogue(builder, epilogue);
+  RowConv conv{phase.shape, source, nullptr, packed.bound};
+  const char* key = source.column == 1 ? "row_conv planes" : "row_conv pixels";
+  PackedWeights weights = builder.pack(key, row_conv_packed_size(phase.shape), [&](float* to) {
+    const std::vector<float> values = read_weights(constant_weight(builder, 1), phase.scale);
+    IgemmWeights from = phase.weights;
+    from.data = values.data();
+    from.tap_offset = phase.tap_offset.data();
+    row_conv_pack(phase.shape, source, from, to);
+  });
+  PackedWeights packed_bias =
+      builder.pack("row_conv bias", row_conv_bias_size(phase.shape),
+                   [&](float* to) { std::copy(bias.begin(), bias.end(), to); });
+  conv.packed = weights.data();
+  conv.epilogue.bias = packed_bias.data();
+  packed.owners.push_back(std::move(weights));
+  packed.owners.push_back(std::move(packed_bias));
+  builder.set_workspace(0, row_conv_bytes_per_thread(phase.shape));
+  auto owner = std::make_shared<std::vector<PackedWeights>>(std::move(packed.owners));
+  builder.emit(make_row_conv(std::move(conv), std::move(owner)), "row_conv");
+  return true;
 }
 
 }  // namespace plica

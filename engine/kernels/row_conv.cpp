@@ -1,0 +1,336 @@
+#include "engine/kernels/row_conv.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "engine/kernels/dispatch.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/row_conv.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#ifndef PLICA_ROW_CONV_ONCE
+#define PLICA_ROW_CONV_ONCE
+namespace plica::row_conv {
+
+inline constexpr int64_t kMaxDepth = 256;
+inline constexpr int64_t kMaxChannels = 16;
+/// Output rows of a band: few enough for its input to stay in the cache, enough for the rows that
+/// neighbouring bands share not to count.
+inline constexpr int64_t kBandRows = 8;
+
+/// How the copied rows lie in scratch memory: `lines` times [rows][padded width * pixel].
+struct Scratch {
+  int64_t lines;  // 1, or one for each channel
+  int64_t pixel;  // floats from one column to the next
+  int64_t width;  // columns
+  int64_t row;    // floats from one row to the next
+  int64_t rows;   // of a whole band
+  int64_t run;    // floats that one row of the kernel spans
+  int64_t line() const { return rows * row; }
+
+  Scratch(const IgemmShape& s, bool planar) {
+    const IgemmAxis &y = s.axis[1], &x = s.axis[2];
+    lines = planar ? s.ic : 1;
+    pixel = planar ? 1 : s.ic;
+    width = (x.out - 1) * x.stride + x.taps;
+    row = width * pixel;
+    rows = (std::min(kBandRows, y.out) - 1) * y.stride + (y.taps - 1) * y.step + 1;
+    run = x.taps * pixel;
+  }
+};
+
+/// A register tile's place.
+struct Tile {
+  const float* a;  // of the first pixel, for the first tap
+  int64_t stride;  // from one pixel to the next
+  const float* w;  // [depth][vectors * lanes]
+  int64_t lines, line_step, runs, run_step, run;
+  float* dst;
+  int64_t dst_pixel;
+  const float* bias;
+  float lo, hi;
+  int64_t columns;  // valid ones
+};
+
+}  // namespace plica::row_conv
+#endif  // PLICA_ROW_CONV_ONCE
+
+#if defined(__clang__)
+#define PLICA_UNROLL _Pragma("unroll")
+#else
+#define PLICA_UNROLL _Pragma("GCC unroll 32")
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace plica::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using row_conv::Scratch;
+using row_conv::Tile;
+
+#if HWY_TARGET <= HWY_AVX3
+constexpr int kTileRows = 14;
+#else
+constexpr int kTileRows = 6;
+#endif
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+template <int kRows, int kVecs>
+HWY_NOINLINE void run_tile(const Tile& t) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  V sum[kRows][kVecs];
+  PLICA_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    PLICA_UNROLL
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(d);
+  }
+  const float* HWY_RESTRICT w = t.w;
+  // Rows 4 * i + (0, 1, 2, 3) are at base[i] + (0, 1, 2, 3) strides: more pointers than that do not
+  // fit into the registers.
+  constexpr int kBases = (kRows + 3) / 4;
+  const int64_t stride = t.stride, stride3 = 3 * t.stride;
+  for (int64_t line = 0; line < t.lines; ++line) {
+    for (int64_t run = 0; run < t.runs; ++run) {
+      const float* base[4];
+      PLICA_UNROLL
+      for (int i = 0; i < kBases; ++i) {
+        base[i] = t.a + line * t.line_step + run * t.run_step + 4 * i * stride;
+      }
+      for (int64_t k = t.run; k > 0; --k) {
+        // Keeps the compiler from making one pointer for each row.
+        PLICA_UNROLL
+        for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
+        V weight[kVecs];
+        PLICA_UNROLL
+        for (int v = 0; v < kVecs; ++v) weight[v] = hn::Load(d, w + v * lanes);
+        w += kVecs * lanes;
+        PLICA_UNROLL
+        for (int r = 0; r < kRows; ++r) {
+          const V x = hn::Set(d, base[r / 4][r % 4 == 3 ? stride3 : r % 4 * stride]);
+          PLICA_UNROLL
+          for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, weight[v], sum[r][v]);
+        }
+        PLICA_UNROLL
+        for (int i = 0; i < kBases; ++i) ++base[i];
+      }
+    }
+  }
+  const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
+  PLICA_UNROLL
+  for (int v = 0; v < kVecs; ++v) {
+    const V bias = hn::Load(d, t.bias + v * lanes);
+    const int64_t left = t.columns - v * lanes;
+    PLICA_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      // x86's minimum and maximum are their second operand if one is NaN.
+      const V y = hn::Min(hi, hn::Max(lo, hn::Add(sum[r][v], bias)));
+      float* dst = t.dst + r * t.dst_pixel + v * lanes;
+      if (left >= lanes) {
+        hn::StoreU(y, d, dst);
+      } else {
+        hn::StoreN(y, d, dst, static_cast<size_t>(left));
+      }
+    }
+  }
+}
+
+using TileFn = void (*)(const Tile&);
+template <int kVecs, int... kRows>
+constexpr std::array<TileFn, sizeof...(kRows)> tile_functions(
+    std::integer_sequence<int, kRows...>) {
+  return {run_tile<kRows + 1, kVecs>...};
+}
+using RowCounts = std::make_integer_sequence<int, kTileRows>;
+/// [vectors - 1][rows - 1]
+constexpr std::array<TileFn, kTileRows> kTiles[2] = {tile_functions<1>(RowCounts()),
+                                                     tile_functions<2>(RowCounts())};
+
+HWY_INLINE void copy_floats(const float* HWY_RESTRICT src, float* HWY_RESTRICT dst, int64_t count) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::LoadU(d, src + i), d, dst + i);
+  if (i < count) {
+    const auto left = static_cast<size_t>(count - i);
+    hn::StoreN(hn::LoadN(d, src + i, left), d, dst + i, left);
+  }
+}
+
+/// Input row `row` of image `src`, which may be outside, to every line's row of `dst`.
+void copy_row(const RowConv& c, const Scratch& scratch, bool planar, const float* src, int64_t row,
+              float* dst) {
+  const IgemmAxis &y = c.shape.axis[1], &x = c.shape.axis[2];
+  // Columns of scratch [begin, end) are inside.
+  const int64_t begin = std::clamp<int64_t>(-x.origin, 0, scratch.width);
+  const int64_t end = std::clamp<int64_t>(x.in - x.origin, begin, scratch.width);
+  const bool inside = row >= 0 && row < y.in;
+  for (int64_t line = 0; line < scratch.lines; ++line, dst += scratch.line()) {
+    if (!inside) {
+      std::fill_n(dst, scratch.row, 0.0f);
+      continue;
+    }
+    std::fill_n(dst, begin * scratch.pixel, 0.0f);
+    const float* from =
+        src + line * c.source.channel + row * c.source.row + (begin + x.origin) * c.source.column;
+    if (planar || c.source.column == scratch.pixel) {
+      copy_floats(from, dst + begin * scratch.pixel, (end - begin) * scratch.pixel);
+    } else {
+      for (int64_t i = begin; i < end; ++i, from += c.source.column) {
+        copy_floats(from, dst + i * scratch.pixel, scratch.pixel);
+      }
+    }
+    std::fill_n(dst + end * scratch.pixel, (scratch.width - end) * scratch.pixel, 0.0f);
+  }
+}
+
+/// Output rows [first, first + rows) of image `n`.
+void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const float* src,
+              float* dst, float* memory) {
+  const IgemmShape& s = c.shape;
+  const IgemmAxis &y = s.axis[1], &x = s.axis[2];
+  const bool planar = c.source.column == 1 && s.ic > 1;
+  const Scratch scratch(s, planar);
+  src += n * c.source.image;
+  const int64_t input_rows = (rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
+  for (int64_t r = 0; r < input_rows; ++r) {
+    copy_row(c, scratch, planar, src, first * y.stride + y.origin + r, memory + r * scratch.row);
+  }
+  const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+  Tile tile;
+  tile.stride = x.stride * scratch.pixel;
+  tile.lines = scratch.lines;
+  tile.line_step = scratch.line();
+  tile.runs = y.taps;
+  tile.run_step = y.step * scratch.row;
+  tile.run = scratch.run;
+  tile.dst_pixel = s.dst_pixel;
+  tile.lo = c.epilogue.lo;
+  tile.hi = c.epilogue.hi;
+  const int64_t first_pixel = (n * y.out + first) * x.out;
+  const int64_t tiles = (x.out + kTileRows - 1) / kTileRows;
+  for (int64_t column = 0; column < s.oc; column += 2 * lanes) {
+    const int vectors = s.oc - column > lanes ? 2 : 1;
+    tile.w = c.packed + column * s.depth();
+    tile.bias = c.epilogue.bias + column;
+    tile.columns = std::min(s.oc - column, 2 * lanes);
+    for (int64_t r = 0; r < rows; ++r) {
+      // Tiles of nearly equal heights.
+      for (int64_t i = 0; i < tiles; ++i) {
+        const int64_t begin = i * x.out / tiles, end = (i + 1) * x.out / tiles;
+        tile.a = memory + r * y.stride * scratch.row + begin * tile.stride;
+        tile.dst = dst + (first_pixel + r * x.out + begin) * s.dst_pixel + column;
+        kTiles[vectors - 1][static_cast<size_t>(end - begin - 1)](tile);
+      }
+    }
+  }
+  if (!c.epilogue.has_tail()) return;
+  apply_tail_rows(c.epilogue, first_pixel, rows * x.out, s.dst_pixel, 0,
+                  dst + first_pixel * s.dst_pixel, s.oc);
+}
+
+int64_t vector_lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
+
+}  // namespace
+}  // namespace plica::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace plica {
+namespace {
+
+HWY_EXPORT(run_band);
+HWY_EXPORT(vector_lanes);
+
+using BandFn = void (*)(const RowConv&, int64_t, int64_t, int64_t, const float*, float*, float*);
+
+BandFn band_function() {
+  choose_target();
+  return HWY_DYNAMIC_POINTER(run_band);
+}
+
+int64_t padded_columns(const IgemmShape& shape) {
+  const int64_t lanes = HWY_DYNAMIC_DISPATCH(vector_lanes)();
+  return (shape.oc + lanes - 1) / lanes * lanes;
+}
+
+class RowConvKernel final : public Kernel {
+ public:
+  RowConvKernel(RowConv conv, std::shared_ptr<const void> owner)
+      : conv_(std::move(conv)),
+        owner_(std::move(owner)),
+        bytes_per_thread_(row_conv_bytes_per_thread(conv_.shape)) {}
+
+  void run(const KernelArgs& args, Team& team) const noexcept override {
+    const int64_t height = conv_.shape.axis[1].out;
+    const int64_t bands = (height + row_conv::kBandRows - 1) / row_conv::kBandRows;
+    team.for_each(conv_.shape.n * bands, [&](int64_t task, int worker) {
+      const int64_t band = task % bands;
+      const int64_t begin = band * height / bands, end = (band + 1) * height / bands;
+      auto* memory = reinterpret_cast<float*>(args.workspace +
+                                              static_cast<size_t>(worker) * bytes_per_thread_);
+      run_(conv_, task / bands, begin, end - begin, args.in[0], args.out[0], memory);
+    });
+  }
+
+ private:
+  RowConv conv_;
+  std::shared_ptr<const void> owner_;
+  size_t bytes_per_thread_;
+  BandFn run_ = band_function();
+};
+
+}  // namespace
+
+bool row_conv_fits(const IgemmShape& shape, const RowConvSource& source) {
+  const auto& [z, y, x] = shape.axis;
+  if (shape.groups != 1 || z != IgemmAxis() || x.step != 1) return false;
+  if (y.dst_step != 1 || x.dst_step != 1 || y.dst_origin != 0 || x.dst_origin != 0) return false;
+  if (shape.taps() == 1 || shape.ic > row_conv::kMaxChannels) return false;
+  return shape.depth() <= row_conv::kMaxDepth && (source.column == 1 || source.channel == 1);
+}
+
+size_t row_conv_packed_size(const IgemmShape& shape) {
+  return static_cast<size_t>(shape.depth() * padded_columns(shape));
+}
+
+size_t row_conv_bias_size(const IgemmShape& shape) {
+  return static_cast<size_t>(padded_columns(shape));
+}
+
+void row_conv_pack(const IgemmShape& shape, const RowConvSource& source,
+                   const IgemmWeights& weights, float* packed) {
+  const int64_t lanes = HWY_DYNAMIC_DISPATCH(vector_lanes)();
+  const bool planar = source.column == 1;
+  const int64_t taps = shape.taps();
+  for (int64_t column = 0; column < shape.oc; column += 2 * lanes) {
+    const int64_t width = std::min(2 * lanes, padded_columns(shape) - column);
+    for (int64_t k = 0; k < shape.depth(); ++k, packed += width) {
+      const int64_t tap = planar ? k % taps : k / shape.ic;
+      const int64_t channel = planar ? k / taps : k % shape.ic;
+      const float* from = weights.data + weights.tap_offset[tap] + channel * weights.ic_stride;
+      for (int64_t i = 0; i < std::min(width, shape.oc - column); ++i) {
+        packed[i] = from[(column + i) * weights.oc_stride];
+      }
+    }
+  }
+}
+
+size_t row_conv_bytes_per_thread(const IgemmShape& shape) {
+  const row_conv::Scratch scratch(shape, false);
+  const auto floats = static_cast<size_t>(scratch.line());
+  return (floats * sizeof(float) + 63) / 64 * 64;
+}
+
+std::unique_ptr<Kernel> make_row_conv(RowConv conv, std::shared_ptr<const void> owner) {
+  return std::make_unique<RowConvKernel>(std::move(conv), std::move(owner));
+}
+
+}  // namespace plica
+#endif  // HWY_ONCE
