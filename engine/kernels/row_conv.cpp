@@ -190,6 +190,17 @@ void copy_row(const RowConv& c, const Scratch& scratch, bool planar, const float
   }
 }
 
+/// Whether no output reads padding and neighbouring columns lie next to each other: tiles may then
+/// read the source itself.
+bool is_direct(const RowConv& c, const Scratch& scratch) {
+  const IgemmAxis &y = c.shape.axis[1], &x = c.shape.axis[2];
+  const auto inside = [](const IgemmAxis& axis) {
+    return axis.origin >= 0 &&
+           axis.origin + (axis.out - 1) * axis.stride + (axis.taps - 1) * axis.step < axis.in;
+  };
+  return inside(y) && inside(x) && (x.in == 1 || c.source.column == scratch.pixel);
+}
+
 /// Output rows [first, first + rows) of image `n`.
 void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const float* src,
               float* dst, float* memory) {
@@ -198,17 +209,25 @@ void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const fl
   const bool planar = c.source.column == 1 && s.ic > 1;
   const Scratch scratch(s, planar);
   src += n * c.source.image;
-  const int64_t input_rows = (rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
-  for (int64_t r = 0; r < input_rows; ++r) {
-    copy_row(c, scratch, planar, src, first * y.stride + y.origin + r, memory + r * scratch.row);
+  const float* from = memory;
+  int64_t row_step = scratch.row, line_step = scratch.line();
+  if (is_direct(c, scratch)) {
+    from = src + (first * y.stride + y.origin) * c.source.row + x.origin * c.source.column;
+    row_step = c.source.row;
+    line_step = c.source.channel;
+  } else {
+    const int64_t input_rows = (rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
+    for (int64_t r = 0; r < input_rows; ++r) {
+      copy_row(c, scratch, planar, src, first * y.stride + y.origin + r, memory + r * scratch.row);
+    }
   }
   const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
   Tile tile;
   tile.stride = x.stride * scratch.pixel;
   tile.lines = scratch.lines;
-  tile.line_step = scratch.line();
+  tile.line_step = line_step;
   tile.runs = y.taps;
-  tile.run_step = y.step * scratch.row;
+  tile.run_step = y.step * row_step;
   tile.run = scratch.run;
   tile.dst_pixel = s.dst_pixel;
   tile.lo = c.epilogue.lo;
@@ -224,7 +243,7 @@ void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const fl
       // Tiles of nearly equal heights.
       for (int64_t i = 0; i < tiles; ++i) {
         const int64_t begin = i * x.out / tiles, end = (i + 1) * x.out / tiles;
-        tile.a = memory + r * y.stride * scratch.row + begin * tile.stride;
+        tile.a = from + r * y.stride * row_step + begin * tile.stride;
         tile.dst = dst + (first_pixel + r * x.out + begin) * s.dst_pixel + column;
         kTiles[vectors - 1][static_cast<size_t>(end - begin - 1)](tile);
       }
