@@ -10,6 +10,12 @@ inline constexpr size_t kAlignment = 64;
 
 constexpr size_t align_up(size_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
 
+/// Gives the memory of a buffer back.
+struct FreeBuffer {
+  size_t mapped = 0;  ///< Bytes to unmap; 0 for memory of the heap.
+  void operator()(std::byte* p) const;
+};
+
 /// Owned, zero-initialised, aligned memory. Movable, not copyable.
 class AlignedBuffer {
  public:
@@ -23,10 +29,7 @@ class AlignedBuffer {
   size_t size() const { return size_; }
 
  private:
-  struct Free {
-    void operator()(std::byte* p) const;
-  };
-  std::unique_ptr<std::byte[], Free> data_;
+  std::unique_ptr<std::byte, FreeBuffer> data_;
   size_t size_ = 0;
 };
 

@@ -35,6 +35,49 @@ Constant Constant::from_floats(Shape shape, std::vector<float> values) {
   return Constant(DType::kF32, std::move(shape), std::move(strides), data, owner);
 }
 
+namespace {
+
+/// dst[i] = src[i * stride] * factor * factors[i], computed in double; `factors` may be null.
+template <typename From, typename To>
+void read_row(const std::byte* src, int64_t stride, int64_t count, double factor,
+              const double* factors, To* dst) {
+  const auto at = [src](int64_t i) {
+    From value;
+    std::memcpy(&value, src + i * static_cast<int64_t>(sizeof(From)), sizeof(From));
+    return static_cast<double>(value);
+  };
+  if (factors) {
+    for (int64_t i = 0; i < count; ++i) {
+      dst[i] = static_cast<To>(at(i * stride) * (factor * factors[i]));
+    }
+  } else if (stride == 1) {
+    for (int64_t i = 0; i < count; ++i) dst[i] = static_cast<To>(at(i) * factor);
+  } else {
+    for (int64_t i = 0; i < count; ++i) dst[i] = static_cast<To>(at(i * stride) * factor);
+  }
+}
+
+template <typename To>
+void read_row(DType dtype, const std::byte* src, int64_t stride, int64_t count, double factor,
+              const double* factors, To* dst) {
+  if (dtype == DType::kF32) return read_row<float>(src, stride, count, factor, factors, dst);
+  if (dtype == DType::kF64) return read_row<double>(src, stride, count, factor, factors, dst);
+  const auto width = static_cast<int64_t>(size_of(dtype));
+  for (int64_t i = 0; i < count; ++i) {
+    const double value = load_as_double(dtype, src + i * stride * width);
+    dst[i] = static_cast<To>(value * (factors ? factor * factors[i] : factor));
+  }
+}
+
+/// An axis of a view, or several that are one in memory.
+struct ReadAxis {
+  int64_t size, stride;
+  const double* factors;
+  int64_t index = 0;
+};
+
+}  // namespace
+
 template <typename T>
 void Constant::read_into(T* dst) const {
   if (count() == 0) return;
@@ -43,36 +86,34 @@ void Constant::read_into(T* dst) const {
     std::memcpy(dst, raw, static_cast<size_t>(count()) * sizeof(T));
     return;
   }
-  const size_t rank = view_shape_.size();
-  const size_t width = size_of(dtype_);
-  const int64_t inner = rank ? view_shape_[rank - 1] : 1;
-  const int64_t inner_stride = rank ? view_strides_[rank - 1] : 1;
-  const int64_t rows = element_count(view_shape_) / inner;
-  Shape index(rank, 0);
-  // One innermost row at a time; factors of outer axes are one number for the row.
-  for (int64_t row = 0; row < rows; ++row) {
-    int64_t offset = 0;
-    for (size_t i = 0; i + 1 < rank; ++i) offset += index[i] * view_strides_[i];
-    double row_factor = 1.0;
-    const double* inner_factor = nullptr;
-    bool scaled = false;
+  std::vector<ReadAxis> axes;  // the innermost first
+  for (size_t i = view_shape_.size(); i-- > 0;) {
+    if (view_shape_[i] == 1 && factors_.empty()) continue;
+    const double* factors = nullptr;
     for (const Factor& factor : factors_) {
-      scaled = true;
-      if (factor.axis + 1 == static_cast<int64_t>(rank)) {
-        inner_factor = factor.values->data();
-      } else {
-        row_factor *= (*factor.values)[index[factor.axis]];
-      }
+      if (factor.axis == static_cast<int64_t>(i)) factors = factor.values->data();
     }
-    const std::byte* src = data_ + offset * static_cast<int64_t>(width);
-    for (int64_t i = 0; i < inner; ++i) {
-      double value = load_as_double(dtype_, src + i * inner_stride * static_cast<int64_t>(width));
-      if (scaled) value *= inner_factor ? row_factor * inner_factor[i] : row_factor;
-      *dst++ = static_cast<T>(value);
+    if (!axes.empty() && !factors && !axes.back().factors &&
+        view_strides_[i] == axes.back().size * axes.back().stride) {
+      axes.back().size *= view_shape_[i];
+    } else {
+      axes.push_back({view_shape_[i], view_strides_[i], factors});
     }
-    for (size_t i = rank > 1 ? rank - 1 : 0; i-- > 0;) {
-      if (++index[i] < view_shape_[i]) break;
-      index[i] = 0;
+  }
+  if (axes.empty()) axes.push_back({1, 1, nullptr});
+  const ReadAxis inner = axes[0];
+  const auto width = static_cast<int64_t>(size_of(dtype_));
+  for (int64_t left = count() / inner.size; left > 0; --left, dst += inner.size) {
+    int64_t offset = 0;
+    double factor = 1.0;
+    for (size_t i = 1; i < axes.size(); ++i) {
+      offset += axes[i].index * axes[i].stride;
+      if (axes[i].factors) factor *= axes[i].factors[axes[i].index];
+    }
+    read_row(dtype_, data_ + offset * width, inner.stride, inner.size, factor, inner.factors, dst);
+    for (size_t i = 1; i < axes.size(); ++i) {
+      if (++axes[i].index < axes[i].size) break;
+      axes[i].index = 0;
     }
   }
 }

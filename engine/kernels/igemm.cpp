@@ -460,6 +460,10 @@ size_t igemm_packed_size(const IgemmShape& shape) {
   return static_cast<size_t>(shape.groups * shape.depth() * igemm_padded_columns(shape));
 }
 
+namespace {
+constexpr int64_t kPackDepth = 64;
+}  // namespace
+
 void igemm_pack(const IgemmShape& shape, const IgemmWeights& weights, float* packed) {
   const igemm::Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
   const int64_t depth = shape.depth(), slice = igemm::slice_depth(depth);
@@ -472,11 +476,18 @@ void igemm_pack(const IgemmShape& shape, const IgemmWeights& weights, float* pac
         const int64_t columns = std::min(width, shape.oc - column);
         const float* from =
             weights.data + group * weights.group_stride + column * weights.oc_stride;
-        int64_t tap = k0 / shape.ic, c = k0 % shape.ic;
-        for (int64_t k = k0; k < k1; ++k, packed += width) {
-          const float* row = from + weights.tap_offset[tap] + c * weights.ic_stride;
-          for (int64_t i = 0; i < columns; ++i) packed[i] = row[i * weights.oc_stride];
-          if (++c == shape.ic) c = 0, ++tap;
+        // Short pieces of K: what is written stays in the first level of the cache.
+        for (int64_t k = k0; k < k1; k += kPackDepth) {
+          const int64_t depth_here = std::min(kPackDepth, k1 - k);
+          for (int64_t i = 0; i < columns; ++i) {
+            int64_t tap = k / shape.ic, c = k % shape.ic;
+            const float* row = from + i * weights.oc_stride;
+            for (int64_t j = 0; j < depth_here; ++j) {
+              packed[j * width + i] = row[weights.tap_offset[tap] + c * weights.ic_stride];
+              if (++c == shape.ic) c = 0, ++tap;
+            }
+          }
+          packed += depth_here * width;
         }
       }
     }

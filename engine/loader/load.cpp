@@ -43,11 +43,13 @@ class Neighbours {
     if (const auto found = files_.find(name); found != files_.end()) return found->second;
     return with_context("weight file '" + name + "'", [&]() -> const SafeTensors& {
       const auto file = MappedFile::open(resolve(name), copy_, false);
+      mapped_.push_back(file);
       return files_.emplace(name, parse_safetensors(file->bytes(), file)).first->second;
     });
   }
 
   const std::map<std::string, SafeTensors>& files() const { return files_; }
+  const std::vector<std::shared_ptr<const MappedFile>>& mapped() const { return mapped_; }
 
  private:
   /// Only plain names of files that really are in the model's folder.
@@ -68,6 +70,7 @@ class Neighbours {
   fs::path folder_;
   bool copy_;
   std::map<std::string, SafeTensors> files_;
+  std::vector<std::shared_ptr<const MappedFile>> mapped_;
 };
 
 /// Leftover weights mean that graph and weights do not belong together.
@@ -86,6 +89,7 @@ Manifest read_json(const fs::path& path, const MappedFile& file, bool copy) {
       as_text(file.bytes()),
       [&](const std::string& name) -> const SafeTensors& { return neighbours.open(name); });
   for (const auto& [name, stored] : neighbours.files()) check_all_wanted(manifest, stored);
+  manifest.files = neighbours.mapped();
   return manifest;
 }
 
@@ -101,6 +105,7 @@ Manifest read_safetensors(const std::shared_ptr<const MappedFile>& file) {
         return stored;
       });
   check_all_wanted(manifest, stored);
+  manifest.files = {file};
   return manifest;
 }
 
@@ -114,7 +119,11 @@ Manifest read(const fs::path& path, const ReadOptions& options) {
   const auto file = MappedFile::open(path, options.copy);
   const auto bytes = file->bytes();
   require(!bytes.empty(), ErrorCode::kFormat, "is empty");
-  if (ZipArchive::recognises(bytes)) return read_pt2(ZipArchive(bytes), bytes.size(), file);
+  if (ZipArchive::recognises(bytes)) {
+    Manifest manifest = read_pt2(ZipArchive(bytes), bytes.size(), file);
+    manifest.files = {file};
+    return manifest;
+  }
   require(!is_pickle(bytes), ErrorCode::kUnsupported,
           "is a pickle (torch.save or pickle.dump), which has no graph and which Plica never "
           "unpickles; export the model with tools/export.py");

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/graph/args.h"
 #include "engine/graph/constant.h"
 #include "engine/graph/symbol.h"
+#include "engine/loader/mapped_file.h"
 
 namespace plica {
 
@@ -37,6 +39,7 @@ struct Manifest {
   std::vector<Node> nodes;
   std::vector<std::string> outputs;
   std::vector<std::string> notes;
+  std::vector<std::shared_ptr<const MappedFile>> files;  ///< Where constants may be.
 };
 
 }  // namespace plica

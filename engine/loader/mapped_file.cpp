@@ -64,6 +64,11 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   return result;
 }
 
+void MappedFile::release_pages() const noexcept {
+  // Exact for a private, read-only mapping: its pages are those of the file.
+  if (data_ && !copy_) ::madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
   if (data_ && !copy_) ::munmap(const_cast<std::byte*>(data_), size_);
 }

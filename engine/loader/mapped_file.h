@@ -25,6 +25,10 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
 
+  /// Gives the physical memory of what has been read so far back to the system; reading it again
+  /// maps it anew from the system's cache. Nothing happens to a copy.
+  void release_pages() const noexcept;
+
  private:
   MappedFile() = default;
   const std::byte* data_ = nullptr;

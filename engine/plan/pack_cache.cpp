@@ -5,6 +5,10 @@
 #include "engine/base/aligned_buffer.h"
 
 namespace plica {
+namespace {
+/// Bytes packed from one release of the originals to the next: it bounds what is in memory twice.
+constexpr size_t kReleaseEvery = size_t{4} << 20;
+}  // namespace
 
 PackedWeights PackCache::get(const void* owner, const std::string& key, size_t count,
                              const std::function<void(float*)>& fill) {
@@ -15,6 +19,11 @@ PackedWeights PackCache::get(const void* owner, const std::string& key, size_t c
   auto buffer = std::make_shared<AlignedBuffer>(count * sizeof(float));
   fill(buffer->floats());
   bytes_ += buffer->size();
+  unreleased_ += buffer->size();
+  if (release_ && unreleased_ >= kReleaseEvery) {
+    release_();
+    unreleased_ = 0;
+  }
   return entries_[name] = PackedWeights(buffer->floats(), buffer);
 }
 

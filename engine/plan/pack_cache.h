@@ -14,6 +14,11 @@ namespace plica {
 /// Thread-safe.
 class PackCache {
  public:
+  PackCache() = default;
+  /// `release` is called now and then, when the originals of what has been packed so far need no
+  /// longer be in memory.
+  explicit PackCache(std::function<void()> release) : release_(std::move(release)) {}
+
   /// `owner` is a node or a value of the model's graph.
   PackedWeights get(const void* owner, const std::string& key, size_t count,
                     const std::function<void(float*)>& fill);
@@ -24,6 +29,8 @@ class PackCache {
   mutable std::mutex mutex_;
   std::map<std::pair<const void*, std::string>, PackedWeights> entries_;
   size_t bytes_ = 0;
+  std::function<void()> release_;
+  size_t unreleased_ = 0;
 };
 
 }  // namespace plica

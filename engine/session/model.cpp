@@ -56,13 +56,18 @@ Model::Impl::Impl(std::string file_name, Manifest manifest, const LoadOptions& l
       options(load_options),
       notes(manifest.notes),
       manifest_(std::move(manifest)),
-      optimized_(build_graph(manifest_)) {
+      optimized_(build_graph(manifest_)),
+      packed_([this] { release_files(); }) {
   inputs = input_info(optimized_);
   outputs = output_info(optimized_);
   for (const std::string& note : optimized_.notes) {
     if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
   }
   folds = run_passes(optimized_, {options.fold, options.fuse});
+}
+
+void Model::Impl::release_files() const {
+  for (const auto& mapped : manifest_.files) mapped->release_pages();
 }
 
 const Graph& Model::Impl::original() const {
@@ -98,6 +103,7 @@ std::shared_ptr<const Plan> Model::Impl::plan(const std::vector<Shape>& input_sh
   try {
     auto plan =
         std::make_shared<const Plan>(make_plan(optimized_, input_shapes, packed_, plan_options));
+    release_files();
     plans_.push_front({input_shapes, plan_options, std::move(plan)});
   } catch (Error& error) {
     error.in_file(file);

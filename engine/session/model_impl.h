@@ -41,6 +41,9 @@ struct Model::Impl {
     PlanOptions options;
     std::shared_ptr<const Plan> plan;
   };
+  /// Takes the weights' originals out of memory: plans have packed what they need.
+  void release_files() const;
+
   const Manifest manifest_;
   Graph optimized_;
   mutable std::once_flag original_once_;
