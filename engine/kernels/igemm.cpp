@@ -21,6 +21,8 @@ namespace plica::igemm {
 /// overshoot. Not a power of two, so that the rows of a tile fall into different cache sets.
 inline constexpr int64_t kMaxSlice = 256;
 inline constexpr int64_t kRowFloats = kMaxSlice + 16;
+/// Sums at least this long give the processor time to fetch what they will be added to by itself.
+inline constexpr int64_t kLongSum = 192;
 
 /// K is cut into slices as equal as possible, each but the last a multiple of 8.
 inline int64_t slice_depth(int64_t depth) {
@@ -56,6 +58,9 @@ struct Tile {
   float lo, hi;
   int64_t columns;   // valid ones
   bool first, last;  // slice of K
+  // Weights that will be needed soon, and the distance in floats to go on by for each of `depth`.
+  const float* next;
+  int64_t next_step;
 };
 
 }  // namespace plica::igemm
@@ -72,6 +77,7 @@ namespace plica::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
+using igemm::kLongSum;
 using igemm::kRowFloats;
 using igemm::Panels;
 using igemm::Tile;
@@ -134,7 +140,20 @@ HWY_NOINLINE void run_tile(const Tile& t) {
   constexpr int kBases = kDirect ? (kRows + 3) / 4 : 1;
   const float* base[4] = {a, a + 4 * t.a_stride, a + 8 * t.a_stride, a + 12 * t.a_stride};
   const int64_t stride = t.a_stride, stride3 = 3 * t.a_stride;
+  const float* next = t.next;
+  if (t.depth < kLongSum) {
+    PLICA_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      PLICA_UNROLL
+      for (int v = 0; v < kVecs; ++v) {
+        __builtin_prefetch(t.dst + t.dst_offset[r] + v * lanes, 1, 2);
+        if (t.residual) __builtin_prefetch(t.residual + t.residual_offset[r] + v * lanes, 0, 2);
+      }
+    }
+  }
   for (int64_t k = t.depth; k > 0; --k) {
+    __builtin_prefetch(next, 0, 2);
+    next += t.next_step;
     // Keeps the compiler from making one pointer for each row.
     PLICA_UNROLL
     for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
@@ -401,6 +420,8 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
       tile.first = i == 0;
       tile.last = i + 1 == slices;
       if (count > 1) {
+        tile.next = tile.w;
+        tile.next_step = 0;
         tile.a = a;
         tile.dst_offset = dst_offset;
         tile.residual_offset = residual_offset;
@@ -408,9 +429,13 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
         continue;
       }
       const auto& functions = kTiles[direct][panels.vectors(panel) - 1];
+      // While the tiles of a panel are computed, the next panel comes from memory.
+      const float* next = tile.w + tile.depth * panels.width();
+      tile.next_step = (panels.width() + tiles - 1) / tiles;
       // Tiles of nearly equal heights.
       for (int64_t j = 0; j < tiles; ++j) {
         const int64_t begin = j * block.rows / tiles, end = (j + 1) * block.rows / tiles;
+        tile.next = next + j * tile.next_step * tile.depth;
         tile.a = a + begin * tile.a_stride;
         tile.dst_offset = dst_offset + begin;
         tile.residual_offset = residual_offset + begin;
