@@ -36,6 +36,8 @@ class StepBuilder {
   virtual const Node& node() const = 0;
   virtual const Bindings& bindings() const = 0;
   virtual bool use_onednn() const = 0;
+  /// Accuracy::kStrict: no algorithm that rounds much worse than direct summation.
+  virtual bool strict() const { return false; }
 
   /// Shape of an input, or the memory it lies in as things stand (constants: row-major).
   virtual const Shape& input_shape(int index) const = 0;

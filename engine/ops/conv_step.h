@@ -12,6 +12,7 @@
 #include "engine/kernels/depthwise.h"
 #include "engine/kernels/igemm_kernel.h"
 #include "engine/kernels/row_conv.h"
+#include "engine/kernels/winograd_kernel.h"
 #include "engine/ops/bind_epilogue.h"
 #include "engine/ops/conv.h"
 #include "engine/ops/onednn_step.h"
@@ -63,10 +64,10 @@ inline std::vector<float> read_weights(const Constant& constant, double scale) {
 }
 
 /// A way to compute a convolution: candidates stand in order of preference, and the first that fits
-/// is taken.
+/// is taken. `strict`: StepBuilder::strict().
 struct ConvCandidate {
   const char* name;
-  bool (*fits)(const IgemmShape& shape);
+  bool (*fits)(const IgemmShape& shape, bool strict);
   size_t (*packed_size)(const IgemmShape& shape);
   void (*pack)(const IgemmShape& shape, const IgemmWeights& weights, float* packed);
   size_t (*bias_size)(const IgemmShape& shape);
@@ -76,9 +77,37 @@ struct ConvCandidate {
                                   std::shared_ptr<const void> owner);
 };
 
+inline size_t igemm_bias_size(const IgemmShape& shape) {
+  return static_cast<size_t>(shape.groups * igemm_padded_columns(shape));
+}
+
+/// Winograd's F(m x m, 3x3). Only convolutions of one phase have its shape.
+template <int m>
+constexpr ConvCandidate winograd_candidate(const char* name) {
+  return {.name = name,
+          .fits = [](const IgemmShape& shape,
+                     bool strict) { return winograd_choice(shape, strict) == m; },
+          .packed_size = [](const IgemmShape& shape) { return winograd_packed_size(shape, m); },
+          .pack = [](const IgemmShape& shape, const IgemmWeights& weights,
+                     float* packed) { winograd_pack(shape, m, weights, packed); },
+          .bias_size = igemm_bias_size,
+          .pack_bias = igemm_pack_bias,
+          .bytes_per_thread =
+              [](const std::vector<IgemmPart>& parts) {
+                const IgemmShape& shape = parts[0].shape;
+                return winograd_bytes_per_thread(m, shape, winograd_tiling(shape, m));
+              },
+          .make =
+              [](std::vector<IgemmPart> parts, IgemmOperands operands,
+                 std::shared_ptr<const void> owner) {
+                return make_winograd(m, parts[0], operands, std::move(owner),
+                                     winograd_tiling(parts[0].shape, m));
+              }};
+}
+
 inline constexpr ConvCandidate kConvCandidates[] = {
     {.name = "depthwise",
-     .fits = depthwise_fits,
+     .fits = [](const IgemmShape& shape, bool) { return depthwise_fits(shape); },
      .packed_size =
          [](const IgemmShape& shape) {
            return static_cast<size_t>(shape.taps()) * depthwise_padded_channels(shape);
@@ -89,14 +118,13 @@ inline constexpr ConvCandidate kConvCandidates[] = {
                      float* packed) { std::copy_n(bias, shape.groups, packed); },
      .bytes_per_thread = [](const std::vector<IgemmPart>&) -> size_t { return 0; },
      .make = make_depthwise},
+    winograd_candidate<4>("winograd 4x4"),
+    winograd_candidate<2>("winograd 2x2"),
     {.name = "igemm",
-     .fits = [](const IgemmShape&) { return true; },
+     .fits = [](const IgemmShape&, bool) { return true; },
      .packed_size = igemm_packed_size,
      .pack = igemm_pack,
-     .bias_size =
-         [](const IgemmShape& shape) {
-           return static_cast<size_t>(shape.groups * igemm_padded_columns(shape));
-         },
+     .bias_size = igemm_bias_size,
      .pack_bias = igemm_pack_bias,
      .bytes_per_thread = igemm_bytes_per_thread,
      .make = make_igemm},
@@ -113,7 +141,7 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
     if (emit_onednn(builder, epilogue, operands, phases[0].shape, from, read, bias)) return;
   }
   const ConvCandidate* candidate = kConvCandidates;
-  while (!candidate->fits(phases[0].shape)) ++candidate;
+  while (!candidate->fits(phases[0].shape, builder.strict())) ++candidate;
   std::vector<float> weights;
   std::vector<IgemmPart> parts;
   for (size_t i = 0; i < phases.size(); ++i) {

@@ -34,6 +34,7 @@ class Planner final : public StepBuilder {
   const Node& node() const override { return *node_; }
   const Bindings& bindings() const override { return bindings_; }
   bool use_onednn() const override { return options_.onednn; }
+  bool strict() const override { return options_.strict; }
   const Shape& input_shape(int index) const override { return shapes_.at(input_value(index)); }
   const Shape& output_shape(int index) const override {
     return shapes_.at(node_->outputs.at(static_cast<size_t>(index)));

@@ -16,6 +16,7 @@ namespace plica {
 struct PlanOptions {
   int threads = 1;  ///< Scratch memory is laid out for this many.
   bool onednn = false;
+  bool strict = false;       ///< Accuracy::kStrict.
   bool keep_values = false;  ///< No memory is used twice: every value can be read after a run.
 
   bool operator==(const PlanOptions&) const = default;

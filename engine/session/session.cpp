@@ -38,6 +38,7 @@ Session::Impl::Impl(std::shared_ptr<const Model::Impl> shared_model, const Sessi
 void Session::Impl::prepare(const std::vector<Shape>& input_shapes) {
   PlanOptions options;
   options.onednn = model->options.onednn;
+  options.strict = model->options.accuracy == Accuracy::kStrict;
   options.keep_values = keep_values_;
   options.threads = wanted_threads_ > 0 ? wanted_threads_ : available_cpus();
   executor_.bind(model->plan(input_shapes, options));

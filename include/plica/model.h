@@ -27,6 +27,17 @@ struct TensorInfo {
   std::vector<DimInfo> dims;
 };
 
+/// How much error faster algorithms may add, measured as the largest error of an output element in
+/// units of the largest output, against exact arithmetic on the same float32 weights and inputs.
+enum class Accuracy {
+  /// Winograd's algorithm with tiles of 2x2 or 4x4 outputs for 3x3 convolutions where that is
+  /// faster: errors are a few times those of direct summation. A NaN or infinity in an
+  /// input of such a convolution may turn neighbouring outputs, up to 5 pixels away, into NaN too.
+  kDefault,
+  /// Tiles of 2x2 at most: within twice the error of direct summation.
+  kStrict,
+};
+
 struct LoadOptions {
   /// Fold BatchNorm and other per-channel arithmetic into neighbouring weights.
   bool fold = true;
@@ -40,6 +51,7 @@ struct LoadOptions {
   /// last bits from those of the default kernels (they are still the same for any number of
   /// threads and any place in the batch). load() throws Error (kUsage) in a build without oneDNN.
   bool onednn = false;
+  Accuracy accuracy = Accuracy::kDefault;
 };
 
 /// A loaded network: its graph, folded and ready to be planned. Immutable; copies share it; any

@@ -38,11 +38,16 @@ void ModelArgs::declare(CLI::App& app) {
   app.add_flag("--no-fuse", no_fuse, "Compute activations and additions as steps of their own");
   app.add_flag("--onednn", onednn,
                "Let oneDNN compute large convolutions and matrix products, to compare");
+  app.add_option("--accuracy", accuracy,
+                 "default, or strict: no algorithm that rounds much worse than direct summation")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Accuracy>{
+          {"default", Accuracy::kDefault}, {"strict", Accuracy::kStrict}}))
+      ->type_name("default|strict");
   app.add_flag("--copy", copy, "Read the weights into memory instead of mapping the file");
 }
 
 LoadOptions ModelArgs::load_options() const {
-  return {.fold = !no_fold, .fuse = !no_fuse, .copy = copy, .onednn = onednn};
+  return {.fold = !no_fold, .fuse = !no_fuse, .copy = copy, .onednn = onednn, .accuracy = accuracy};
 }
 
 void InputArgs::declare_files(CLI::App& app) {

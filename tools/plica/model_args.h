@@ -21,6 +21,7 @@ namespace plica::cli {
 struct ModelArgs {
   std::filesystem::path path;
   bool no_fold = false, no_fuse = false, onednn = false, copy = false;
+  Accuracy accuracy = Accuracy::kDefault;
   int threads = 0;
 
   void declare_path(CLI::App& app);

@@ -1,0 +1,164 @@
+// Times Winograd's F(2x2, 3x3) and F(4x4, 3x3) against the implicit GEMM on 3x3 layers of known
+// nets, one thread. The candidates take turns, so that a busy machine slows all of them.
+//
+//   winograd_bench [repetitions] [batch] [first layer] [last layer] [tiles of a block] [panels]
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "engine/base/aligned_buffer.h"
+#include "engine/kernels/igemm_kernel.h"
+#include "engine/kernels/winograd_kernel.h"
+
+namespace plica {
+namespace {
+
+struct Layer {
+  int64_t ic, size, oc;
+  const char* net;
+};
+
+constexpr Layer kLayers[] = {
+    {64, 56, 64, "resnet"},     {128, 28, 128, "resnet"},   {256, 14, 256, "resnet"},
+    {512, 7, 512, "resnet"},    {64, 224, 64, "vgg unet"},  {64, 112, 128, "vgg"},
+    {128, 112, 128, "vgg"},     {128, 56, 256, "vgg"},      {256, 56, 256, "vgg"},
+    {256, 28, 512, "vgg"},      {512, 28, 512, "vgg"},      {512, 14, 512, "vgg"},
+    {32, 256, 32, "unet"},      {64, 128, 64, "unet"},      {128, 64, 128, "unet"},
+    {256, 32, 256, "unet"},     {512, 16, 512, "unet"},     {128, 56, 32, "densenet"},
+    {128, 28, 32, "densenet"},  {128, 14, 32, "densenet"},  {128, 7, 32, "densenet"},
+    {64, 35, 96, "inception"},  {96, 35, 96, "inception"},  {448, 8, 384, "inception"},
+    {32, 147, 64, "inception"}, {48, 27, 192, "squeezenet"}};
+
+AlignedBuffer random_buffer(int64_t count, double scale) {
+  AlignedBuffer buffer(static_cast<size_t>(count) * sizeof(float));
+  for (int64_t i = 0; i < count; ++i) {
+    const double x = static_cast<double>(std::rand()) / RAND_MAX - 0.5;
+    buffer.floats()[i] = static_cast<float>(scale * x);
+  }
+  return buffer;
+}
+
+double seconds(const std::function<void()>& fn) {
+  const auto start = std::chrono::steady_clock::now();
+  fn();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+struct Data {
+  Data(const Layer& l, int64_t n)
+      : x(random_buffer(n * l.size * l.size * l.ic, 1)),
+        w(random_buffer(9 * l.ic * l.oc, 1 / std::sqrt(9 * static_cast<double>(l.ic)))),
+        bias(random_buffer(l.oc + 64, 1)) {
+    shape.n = n;
+    shape.ic = shape.src_pixel = l.ic;
+    shape.oc = shape.dst_pixel = l.oc;
+    for (int i = 1; i < 3; ++i) {
+      shape.axis[i] = {.in = l.size, .out = l.size, .taps = 3, .origin = -1, .dst_size = l.size};
+    }
+    for (int64_t i = 0; i < 9; ++i) taps.push_back(i);
+    weights = {
+        .data = w.floats(), .oc_stride = l.ic * 9, .ic_stride = 9, .tap_offset = taps.data()};
+  }
+  IgemmPart part(const AlignedBuffer& packed) const {
+    IgemmPart part{shape, packed.floats(), {}};
+    part.epilogue.bias = bias.floats();
+    part.epilogue.lo = 0;
+    return part;
+  }
+  AlignedBuffer x, w, bias;
+  IgemmShape shape;
+  std::vector<int64_t> taps;
+  IgemmWeights weights;
+};
+
+/// One way to compute the layer, and its result.
+struct Candidate {
+  Candidate(Data& data, std::unique_ptr<Kernel> k, size_t workspace)
+      : in(data.x.floats()),
+        kernel(std::move(k)),
+        scratch(workspace),
+        y(random_buffer(data.shape.rows() * data.shape.oc, 1)) {}
+  void run() {
+    Team alone;
+    float* out = y.floats();
+    kernel->run({&in, &out, scratch.data()}, alone);
+  }
+  const float* in;
+  std::unique_ptr<Kernel> kernel;
+  AlignedBuffer scratch, y;
+  double best = 1e9;
+};
+
+std::unique_ptr<Candidate> direct(Data& data) {
+  auto packed = std::make_shared<AlignedBuffer>(igemm_packed_size(data.shape) * sizeof(float));
+  igemm_pack(data.shape, data.weights, packed->floats());
+  const IgemmPart part = data.part(*packed);
+  return std::make_unique<Candidate>(data, make_igemm({part}, {}, packed),
+                                     igemm_bytes_per_thread({part}));
+}
+
+std::unique_ptr<Candidate> winograd(Data& data, int m, int64_t tiles, int64_t group) {
+  auto packed =
+      std::make_shared<AlignedBuffer>(winograd_packed_size(data.shape, m) * sizeof(float));
+  winograd_pack(data.shape, m, data.weights, packed->floats());
+  WinogradTiling tiling = winograd_tiling(data.shape, m);
+  if (tiles > 0) tiling.tiles = std::min(tiles, winograd_tiles(data.shape, m));
+  const int64_t panels = (data.shape.oc + igemm_tile().panel - 1) / igemm_tile().panel;
+  if (group > 0) tiling.group = std::min(group, panels);
+  std::printf("%4ld/%-2ld ", tiling.tiles, tiling.group);
+  return std::make_unique<Candidate>(data, make_winograd(m, data.part(*packed), {}, packed, tiling),
+                                     winograd_bytes_per_thread(m, data.shape, tiling));
+}
+
+/// Largest difference from the direct one in units of its largest output.
+double difference(const Candidate& a, const Candidate& b, int64_t count) {
+  double error = 0, largest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    error = std::max<double>(error, std::fabs(a.y.floats()[i] - b.y.floats()[i]));
+    largest = std::max<double>(largest, std::fabs(a.y.floats()[i]));
+  }
+  return error / largest;
+}
+
+int run(int repetitions, int64_t batch, int first, int last, int64_t tiles, int64_t group) {
+  std::printf(
+      "tiles/panels per block of F(2) and F(4); GFLOP/s of direct, F(2), F(4) in terms of direct;\n"
+      "speed-up; difference from direct\n");
+  for (int i = first; i < last; ++i) {
+    const Layer& l = kLayers[i];
+    Data data(l, batch);
+    std::unique_ptr<Candidate> all[3] = {direct(data), winograd(data, 2, tiles, group),
+                                         winograd(data, 4, tiles, group)};
+    // Between runs, as in a net, the caches are full of something else.
+    AlignedBuffer other(4 << 20);
+    for (int r = 0; r < repetitions; ++r) {
+      for (auto& c : all) {
+        for (size_t j = 0; j < other.size() / 64; ++j) other.floats()[j * 16] += 1;
+        c->best = std::min(c->best, seconds([&] { c->run(); }));
+      }
+    }
+    const double flops = 18e-9 * static_cast<double>(batch * l.size * l.size * l.oc * l.ic);
+    const int64_t count = data.shape.rows() * l.oc;
+    std::printf("%4ld %4ld %4ld %-10s %6.1f %6.1f %6.1f   %5.2f %5.2f   %.1e %.1e\n", l.ic, l.size,
+                l.oc, l.net, flops / all[0]->best, flops / all[1]->best, flops / all[2]->best,
+                all[0]->best / all[1]->best, all[0]->best / all[2]->best,
+                difference(*all[0], *all[1], count), difference(*all[0], *all[2], count));
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace plica
+
+int main(int argc, char** argv) {
+  const auto arg = [&](int i, int otherwise) { return argc > i ? std::atoi(argv[i]) : otherwise; };
+  const int layers = static_cast<int>(std::size(plica::kLayers));
+  return plica::run(arg(1, 9), arg(2, 1), arg(3, 0), arg(4, layers - 1) + 1, arg(5, 0), arg(6, 0));
+}

@@ -1,0 +1,126 @@
+// A register tile of a matrix product: c += a * b, where b has been packed.
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "hwy/cache_control.h"
+#include "hwy/highway.h"
+
+#ifndef PLICA_ENGINE_KERNELS_GEMM_TILE_ONCE_
+#define PLICA_ENGINE_KERNELS_GEMM_TILE_ONCE_
+namespace plica {
+
+/// Operands of a tile: rows of `a` and `c` are `a_stride` and `c_stride` floats apart, `b` is
+/// [depth][vectors * lanes] and aligned, as is `c`.
+struct GemmTile {
+  const float* a;
+  int64_t a_stride;
+  const float* b;
+  int64_t depth;
+  float* c;
+  int64_t c_stride;
+  bool add;               ///< To what is in `c`.
+  const float* upcoming;  ///< What will be read as `b` next: [depth][vectors * lanes], or anything.
+};
+
+}  // namespace plica
+#endif  // PLICA_ENGINE_KERNELS_GEMM_TILE_ONCE_
+
+#if defined(PLICA_ENGINE_KERNELS_GEMM_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PLICA_ENGINE_KERNELS_GEMM_TILE_INL_H_
+#undef PLICA_ENGINE_KERNELS_GEMM_TILE_INL_H_
+#else
+#define PLICA_ENGINE_KERNELS_GEMM_TILE_INL_H_
+#endif
+
+#undef PLICA_UNROLL
+#if defined(__clang__)
+#define PLICA_UNROLL _Pragma("unroll")
+#else
+#define PLICA_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace plica::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_TARGET <= HWY_AVX3
+// 28 sums, 2 factors of b and a broadcast of 32 registers.
+inline constexpr int kGemmRows = 14;
+#else
+// 12 sums, 2 factors of b and a broadcast of 16 registers (and a product where there is no FMA).
+inline constexpr int kGemmRows = 6;
+#endif
+
+/// Every element of c is one chain of MulAdd over the depth, whatever the size of the tile.
+template <int kRows, int kVecs>
+HWY_NOINLINE void gemm_tile(const GemmTile& t) {
+  using D = hn::ScalableTag<float>;
+  using V = hn::Vec<D>;
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  V sum[kRows][kVecs];
+  PLICA_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    PLICA_UNROLL
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(d);
+  }
+  // Rows 4 * i + (0, 1, 2, 3) are at base[i] + (0, 1, 2, 3) strides: more pointers than that do not
+  // fit into the registers.
+  constexpr int kBases = (kRows + 3) / 4;
+  const float* base[kBases];
+  PLICA_UNROLL
+  for (int i = 0; i < kBases; ++i) base[i] = t.a + 4 * i * t.a_stride;
+  const int64_t stride = t.a_stride, stride3 = 3 * t.a_stride;
+  const float* HWY_RESTRICT b = t.b;
+  const int64_t ahead = t.upcoming - t.b;
+  for (int64_t k = t.depth; k > 0; --k) {
+    // Keeps the compiler from making one pointer for each row.
+    PLICA_UNROLL
+    for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
+    V factor[kVecs];
+    PLICA_UNROLL
+    for (int v = 0; v < kVecs; ++v) {
+      factor[v] = hn::Load(d, b + v * lanes);
+      hwy::Prefetch(b + ahead + v * lanes);
+    }
+    b += kVecs * lanes;
+    PLICA_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t within = r % 4 == 3 ? stride3 : r % 4 * stride;
+      const V x = hn::Set(d, base[r / 4][within]);
+      PLICA_UNROLL
+      for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, factor[v], sum[r][v]);
+    }
+    PLICA_UNROLL
+    for (int i = 0; i < kBases; ++i) ++base[i];
+  }
+  float* HWY_RESTRICT c = t.c;
+  PLICA_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    PLICA_UNROLL
+    for (int v = 0; v < kVecs; ++v) {
+      V y = sum[r][v];
+      if (t.add) y = hn::Add(hn::Load(d, c + v * lanes), y);
+      hn::Store(y, d, c + v * lanes);
+    }
+    c += t.c_stride;
+  }
+}
+
+using GemmTileFn = void (*)(const GemmTile&);
+template <int kVecs, int... kRows>
+constexpr std::array<GemmTileFn, sizeof...(kRows)> gemm_tiles(
+    std::integer_sequence<int, kRows...>) {
+  return {gemm_tile<kRows + 1, kVecs>...};
+}
+/// [vectors - 1][rows - 1]
+inline constexpr std::array<GemmTileFn, kGemmRows> kGemmTiles[2] = {
+    gemm_tiles<1>(std::make_integer_sequence<int, kGemmRows>()),
+    gemm_tiles<2>(std::make_integer_sequence<int, kGemmRows>())};
+
+}  // namespace plica::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // PLICA_ENGINE_KERNELS_GEMM_TILE_INL_H_

@@ -1,0 +1,142 @@
+#include "engine/kernels/winograd_kernel.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "engine/base/aligned_buffer.h"
+
+namespace plica {
+namespace {
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// The blocks of a run.
+struct Split {
+  int64_t tile_blocks = 0, panel_blocks = 1;
+  int64_t tasks() const { return tile_blocks * panel_blocks; }
+};
+
+class WinogradKernel final : public Kernel {
+ public:
+  WinogradKernel(int m, const IgemmPart& part, IgemmOperands operands,
+                 std::shared_ptr<const void> owner, const WinogradTiling& tiling)
+      : part_(part),
+        operands_(operands),
+        owner_(std::move(owner)),
+        tiling_(tiling),
+        tiles_(winograd_tiles(part.shape, m)),
+        panels_(divide_up(part.shape.oc, igemm_tile().panel)),
+        bytes_per_thread_(winograd_bytes_per_thread(m, part.shape, tiling)),
+        run_(winograd_function(m)) {}
+
+  void run(const KernelArgs& args, Team& team) const noexcept override {
+    const Split s = split(team.size());
+    const float* src = args.in[operands_.src];
+    const float* residual = operands_.residual < 0 ? nullptr : args.in[operands_.residual];
+    team.for_each(s.tasks(), [&](int64_t task, int worker) {
+      const int64_t p = task % s.panel_blocks, t = task / s.panel_blocks;
+      WinogradBlock block;
+      block.tile = t * tiles_ / s.tile_blocks;
+      block.tiles = (t + 1) * tiles_ / s.tile_blocks - block.tile;
+      block.panel = p * panels_ / s.panel_blocks;
+      block.panels = (p + 1) * panels_ / s.panel_blocks - block.panel;
+      block.group = tiling_.group;
+      std::byte* scratch = args.workspace + static_cast<size_t>(worker) * bytes_per_thread_;
+      run_(part_.shape, part_.epilogue, block, src, part_.packed, residual, args.out[0],
+           reinterpret_cast<float*>(scratch));
+    });
+  }
+
+ private:
+  /// As few blocks of tiles as memory allows, since each reads all the weights, but as many as
+  /// keep all threads busy; where tiles are too few for that, panels are divided too, and their
+  /// blocks transform the same inputs again.
+  Split split(int threads) const {
+    constexpr int64_t kFewTiles = 14;
+    Split s;
+    s.tile_blocks = divide_up(tiles_, tiling_.tiles);
+    if (threads == 1 || s.tile_blocks == 0) return s;
+    const int64_t even = divide_up(s.tile_blocks, threads) * threads;
+    if (tiles_ / even >= kFewTiles) {
+      s.tile_blocks = even;
+    } else {
+      s.panel_blocks = std::min(panels_, threads / std::gcd(s.tile_blocks, int64_t{threads}));
+    }
+    return s;
+  }
+
+  IgemmPart part_;
+  IgemmOperands operands_;
+  std::shared_ptr<const void> owner_;
+  WinogradTiling tiling_;
+  int64_t tiles_, panels_;
+  size_t bytes_per_thread_;
+  WinogradFn run_;
+};
+
+}  // namespace
+
+// Costs in multiplications: what else the time goes to, in units of the time that the implicit GEMM
+// takes for one multiplication and addition.
+int winograd_choice(const IgemmShape& shape, bool strict) {
+  // A float of transformed inputs or products: made and read.
+  constexpr double kTransform = 29;
+  // A float of weights, which come from memory once for each run. This is what speaks against large
+  // tiles on small images: (m + 2)^2 / 9 as many weights.
+  constexpr double kWeight = 23;
+  // A tile must be worth its rounding error, and direct summation is the most accurate.
+  constexpr double kGain = 1.1;
+  // A matrix product with fewer rows takes as long as with these.
+  constexpr int64_t kRows = 8;
+
+  if (!is_winograd_shape(shape) || shape.rows() == 0) return 0;
+  const auto ic = static_cast<double>(shape.ic);
+  const auto oc = static_cast<double>(igemm_padded_columns(shape));
+  // Transforms work on whole vectors.
+  const double vectors = static_cast<double>(divide_up(shape.ic, 16) * 16) + oc;
+  double best = 9 * ic * oc * (static_cast<double>(shape.rows()) + kWeight);
+  int choice = 0;
+  for (const int m : {2, 4}) {
+    if (m == 4 && strict) break;
+    const int64_t tiles = winograd_tiles(shape, m);
+    const auto rows = static_cast<double>(std::max(tiles, kRows));
+    const double points = (m + 2) * (m + 2);
+    const double cost =
+        points * (ic * oc * (rows + kWeight) + vectors * static_cast<double>(tiles) * kTransform);
+    if (cost * kGain >= best) continue;
+    best = cost;
+    choice = m;
+  }
+  return choice;
+}
+
+WinogradTiling winograd_tiling(const IgemmShape& shape, int m) {
+  // Of 1 MiB of L2, the rest being for weights and the source.
+  constexpr size_t kBudget = 640 << 10;
+  // With fewer tiles than these each weight is used too rarely for the time it takes to come from
+  // L3 or memory: then rather let inputs and products spill.
+  constexpr int64_t kEnoughTiles = 20;
+  constexpr WinogradTiling kSpilling{64, 8};
+  const int64_t all = std::max<int64_t>(winograd_tiles(shape, m), 1);
+  const int64_t panels = divide_up(shape.oc, igemm_tile().panel);
+  WinogradTiling tiling{1, 1};
+  while (tiling.tiles < all && winograd_scratch_bytes(shape, m, tiling.tiles + 1, 1) < kBudget) {
+    ++tiling.tiles;
+  }
+  if (tiling.tiles >= std::min(all, kEnoughTiles)) return tiling;
+  const int64_t blocks = divide_up(all, kSpilling.tiles);
+  return {divide_up(all, blocks), std::min(panels, kSpilling.group)};
+}
+
+size_t winograd_bytes_per_thread(int m, const IgemmShape& shape, const WinogradTiling& tiling) {
+  return align_up(winograd_scratch_bytes(shape, m, tiling.tiles, tiling.group));
+}
+
+std::unique_ptr<Kernel> make_winograd(int m, const IgemmPart& part, IgemmOperands operands,
+                                      std::shared_ptr<const void> owner,
+                                      const WinogradTiling& tiling) {
+  return std::make_unique<WinogradKernel>(m, part, operands, std::move(owner), tiling);
+}
+
+}  // namespace plica
