@@ -272,6 +272,26 @@ TEST_CASE("a sample has the same bits anywhere in any batch", "[conv][linear]") 
   }
 }
 
+TEST_CASE("strict accuracy keeps convolutions near direct summation", "[conv]") {
+  const auto graph = make_graph<Conv>({{1, 64, 26, 26}, {64, 64, 3, 3}}, {.padding = {1}});
+  const auto kernel = [&](bool strict) {
+    PackCache cache;
+    PlanOptions options;
+    options.strict = strict;
+    return make_plan(graph, {{1, 64, 26, 26}}, cache, options).steps.at(1).kernel_name;
+  };
+  CHECK(kernel(false) == "winograd 4x4");
+  CHECK(kernel(true) == "winograd 2x2");
+  const std::vector<Array> inputs = inputs_of(graph);
+  const Array expected = evaluate(graph, inputs)[0];
+  test::for_each_target([&] {
+    const Array fast = run_planned(graph, inputs)[0];
+    const Array near = run_planned(graph, inputs, {.strict = true})[0];
+    CHECK(test::relative_error(fast, expected) < 2.5e-6);
+    CHECK(test::relative_error(near, expected) < 6e-7);
+  });
+}
+
 TEST_CASE("NaN goes through a convolution with ReLU", "[conv]") {
   Epilogue epilogue;
   epilogue.activation = relu();
