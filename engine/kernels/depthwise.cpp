@@ -24,11 +24,23 @@ struct Line {
   int64_t z0, y0;         // input position of tap 0 on axes 0 and 1
   const float* residual;  // of pixel 0, or null
   float* dst;             // of pixel 0
-  int64_t first_pixel;    // number of pixel 0
+  int64_t begin, end;     // channels to compute
 };
+
+/// Of the input of a chunk of channels, `taps` rows should stay in the first level of the cache
+/// while the lines below one another are computed.
+inline constexpr int64_t kChunkBytes = 24 * 1024;
+/// But a chunk has as many channels as this, or else memory is read in too small pieces.
+inline constexpr int64_t kMinChunk = 64;
 
 }  // namespace plica::depthwise
 #endif  // PLICA_DEPTHWISE_ONCE
+
+#if defined(__clang__)
+#define PLICA_UNROLL _Pragma("unroll")
+#else
+#define PLICA_UNROLL _Pragma("GCC unroll 32")
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace plica::HWY_NAMESPACE {
@@ -46,13 +58,13 @@ void run_pixels(const Line& line, int64_t ox, int64_t t0, int64_t t1) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const IgemmShape& s = *line.shape;
   const auto& [z, y, x] = s.axis;
-  const int64_t channels = s.groups;
+  const int64_t channels = line.end;
   const int64_t src_step = x.stride * s.src_pixel;
   const int64_t dst_step = x.dst_step * s.dst_pixel;
   const int64_t residual_step = x.dst_step * s.residual_pixel;
   const float* src = line.src + (ox * x.stride + x.origin) * s.src_pixel;
   const V lo = hn::Set(d, line.epilogue->lo), hi = hn::Set(d, line.epilogue->hi);
-  for (int64_t c = 0; c < channels; c += lanes) {
+  for (int64_t c = line.begin; c < channels; c += lanes) {
     const auto left = static_cast<size_t>(channels - c);
     const bool whole = channels - c >= lanes;
     V sum[kPixels];
@@ -117,6 +129,173 @@ void run_line(const Line& line) {
   }
 }
 
+/// Taps [y0, y1) of axis 1 are inside for this line. Channels are whole vectors.
+struct Rows {
+  int64_t y0, y1;
+  int64_t row;       // floats of a row of input
+  const float* src;  // of input row y0 at column 0
+  const float* w;    // of tap (y0, 0)
+};
+
+HWY_INLINE void store_sum(const Line& line, V sum, V bias, V lo, V hi, int64_t ox, int64_t c) {
+  const D d;
+  V value = hn::Add(sum, bias);
+  if (line.residual) {
+    value = hn::Add(value, hn::LoadU(d, line.residual + ox * line.shape->residual_pixel + c));
+  }
+  hn::StoreU(hn::Min(hi, hn::Max(lo, value)), d, line.dst + ox * line.shape->dst_pixel + c);
+}
+
+/// Output pixels [ox, ox + kPixels), which see all kTaps columns: each input is loaded once for all
+/// of them.
+template <int kTaps, int kStride, int kPixels>
+HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const IgemmShape& s = *line.shape;
+  constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
+  const V lo = hn::Set(d, line.epilogue->lo), hi = hn::Set(d, line.epilogue->hi);
+  const auto padded = static_cast<int64_t>(line.padded);
+  const int64_t pixel = s.src_pixel;
+  for (int64_t c = line.begin; c < line.end; c += lanes) {
+    V sum[kPixels];
+    PLICA_UNROLL
+    for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(d);
+    const float* from = rows.src + (ox * kStride + s.axis[2].origin) * pixel + c;
+    const float* w = rows.w + c;
+    for (int64_t y = rows.y0; y < rows.y1; ++y, from += rows.row, w += kTaps * padded) {
+      V weight[kTaps];
+      PLICA_UNROLL
+      for (int t = 0; t < kTaps; ++t) weight[t] = hn::Load(d, w + t * padded);
+      const float* at = from;
+      PLICA_UNROLL
+      for (int i = 0; i < kColumns; ++i, at += pixel) {
+        const V value = hn::LoadU(d, at);
+        PLICA_UNROLL
+        for (int t = 0; t < kTaps; ++t) {
+          const int offset = i - t, p = offset / kStride;
+          if (offset < 0 || offset % kStride != 0 || p >= kPixels) continue;
+          sum[p] = hn::MulAdd(value, weight[t], sum[p]);
+        }
+      }
+    }
+    const V bias = hn::Load(d, line.epilogue->bias + c);
+    PLICA_UNROLL
+    for (int p = 0; p < kPixels; ++p) store_sum(line, sum[p], bias, lo, hi, ox + p, c);
+  }
+}
+
+/// One pixel that sees the columns [t0, t1): several vectors of channels hide the latency of the
+/// additions.
+HWY_NOINLINE void run_edge(const Line& line, const Rows& rows, int64_t ox, int64_t t0, int64_t t1) {
+  constexpr int kVecs = 4;
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const IgemmShape& s = *line.shape;
+  const V lo = hn::Set(d, line.epilogue->lo), hi = hn::Set(d, line.epilogue->hi);
+  const auto padded = static_cast<int64_t>(line.padded);
+  const int64_t taps = s.axis[2].taps;
+  const float* src = rows.src + (ox * s.axis[2].stride + s.axis[2].origin) * s.src_pixel;
+  int64_t c = line.begin;
+  for (; c + kVecs * lanes <= line.end; c += kVecs * lanes) {
+    V sum[kVecs];
+    PLICA_UNROLL
+    for (int v = 0; v < kVecs; ++v) sum[v] = hn::Zero(d);
+    for (int64_t y = rows.y0; y < rows.y1; ++y) {
+      for (int64_t t = t0; t < t1; ++t) {
+        const float* from = src + (y - rows.y0) * rows.row + t * s.src_pixel + c;
+        const float* w = rows.w + ((y - rows.y0) * taps + t) * padded + c;
+        PLICA_UNROLL
+        for (int v = 0; v < kVecs; ++v) {
+          sum[v] = hn::MulAdd(hn::LoadU(d, from + v * lanes), hn::Load(d, w + v * lanes), sum[v]);
+        }
+      }
+    }
+    PLICA_UNROLL
+    for (int v = 0; v < kVecs; ++v) {
+      const V bias = hn::Load(d, line.epilogue->bias + c + v * lanes);
+      store_sum(line, sum[v], bias, lo, hi, ox, c + v * lanes);
+    }
+  }
+  for (; c < line.end; c += lanes) {
+    V sum = hn::Zero(d);
+    for (int64_t y = rows.y0; y < rows.y1; ++y) {
+      for (int64_t t = t0; t < t1; ++t) {
+        const float* from = src + (y - rows.y0) * rows.row + t * s.src_pixel + c;
+        const float* w = rows.w + ((y - rows.y0) * taps + t) * padded + c;
+        sum = hn::MulAdd(hn::LoadU(d, from), hn::Load(d, w), sum);
+      }
+    }
+    store_sum(line, sum, hn::Load(d, line.epilogue->bias + c), lo, hi, ox, c);
+  }
+}
+
+template <int kTaps, int kStride>
+void run_whole_vectors(const Line& line, const Rows& rows) {
+  constexpr int kPixels = HWY_TARGET <= HWY_AVX3 ? 6 : 4;
+  const IgemmAxis& x = line.shape->axis[2];
+  // Pixels [first, last) see all columns.
+  const int64_t first = std::min((-x.origin + kStride - 1) / kStride, x.out);
+  const int64_t room = x.in - kTaps - x.origin;
+  const int64_t last = room < 0 ? first : std::clamp(room / kStride + 1, first, x.out);
+  const auto edge = [&](int64_t ox) {
+    const int64_t at = ox * kStride + x.origin;
+    const int64_t t0 = std::clamp<int64_t>(-at, 0, kTaps);
+    run_edge(line, rows, ox, t0, std::clamp<int64_t>(x.in - at, t0, kTaps));
+  };
+  for (int64_t ox = 0; ox < first; ++ox) edge(ox);
+  int64_t ox = first;
+  for (; ox + kPixels <= last; ox += kPixels) run_inner<kTaps, kStride, kPixels>(line, rows, ox);
+  if (kPixels > 4 && ox + 4 <= last) {
+    run_inner<kTaps, kStride, 4>(line, rows, ox);
+    ox += 4;
+  }
+  if (ox + 2 <= last) {
+    run_inner<kTaps, kStride, 2>(line, rows, ox);
+    ox += 2;
+  }
+  if (ox < last) run_inner<kTaps, kStride, 1>(line, rows, ox++);
+  for (; ox < x.out; ++ox) edge(ox);
+}
+
+using WholeVectorsFn = void (*)(const Line&, const Rows&);
+
+/// The function for the usual kernels in two dimensions, or null.
+WholeVectorsFn whole_vectors_function(const IgemmShape& s) {
+  const auto& [z, y, x] = s.axis;
+  if (z != IgemmAxis() || y.step != 1 || x.step != 1 || x.dst_step != 1 || x.origin > 0) {
+    return nullptr;
+  }
+  if (x.taps == 3 && x.stride == 1) return run_whole_vectors<3, 1>;
+  if (x.taps == 3 && x.stride == 2) return run_whole_vectors<3, 2>;
+  if (x.taps == 5 && x.stride == 1) return run_whole_vectors<5, 1>;
+  if (x.taps == 5 && x.stride == 2) return run_whole_vectors<5, 2>;
+  if (x.taps == 7 && x.stride == 1) return run_whole_vectors<7, 1>;
+  return nullptr;
+}
+
+/// Channels [line.begin, line.end), of which the first is that of a whole vector.
+void run_channels(const Line& line) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+  const IgemmShape& s = *line.shape;
+  const WholeVectorsFn function = whole_vectors_function(s);
+  Line rest = line;
+  if (function) {
+    const IgemmAxis& y = s.axis[1];
+    Line whole = line;
+    whole.end -= (line.end - line.begin) % lanes;
+    Rows rows;
+    rows.y0 = std::clamp<int64_t>(-line.y0, 0, y.taps);
+    rows.y1 = std::clamp<int64_t>(y.in - line.y0, rows.y0, y.taps);
+    rows.row = s.axis[2].in * s.src_pixel;
+    rows.src = line.src + (line.y0 + rows.y0) * rows.row;
+    rows.w = line.packed + rows.y0 * s.axis[2].taps * static_cast<int64_t>(line.padded);
+    if (whole.begin < whole.end) function(whole, rows);
+    rest.begin = whole.end;
+  }
+  if (rest.begin < rest.end) run_line(rest);
+}
+
 size_t lanes() { return hn::Lanes(D()); }
 
 }  // namespace
@@ -126,7 +305,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace plica {
 
-HWY_EXPORT(run_line);
+HWY_EXPORT(run_channels);
 HWY_EXPORT(lanes);
 
 namespace {
@@ -137,7 +316,7 @@ class DepthwiseKernel final : public Kernel {
                   std::shared_ptr<const void> owner)
       : parts_(std::move(parts)), operands_(operands), owner_(std::move(owner)) {
     choose_target();
-    run_ = HWY_DYNAMIC_POINTER(run_line);
+    run_ = HWY_DYNAMIC_POINTER(run_channels);
   }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
@@ -145,14 +324,42 @@ class DepthwiseKernel final : public Kernel {
       const int64_t lines = part.shape.n * part.shape.axis[0].out * part.shape.axis[1].out;
       const int64_t tasks = std::min<int64_t>(lines, team.size() == 1 ? 1 : 4 * team.size());
       team.for_each(tasks, [&](int64_t task, int) {
-        const int64_t end = (task + 1) * lines / tasks;
-        for (int64_t i = task * lines / tasks; i < end; ++i) run_one(part, args, i);
+        run_lines(part, args, task * lines / tasks, (task + 1) * lines / tasks);
       });
     }
   }
 
  private:
-  void run_one(const IgemmPart& part, const KernelArgs& args, int64_t index) const {
+  void run_lines(const IgemmPart& part, const KernelArgs& args, int64_t begin, int64_t end) const {
+    const IgemmShape& s = part.shape;
+    const int64_t bytes = s.axis[1].taps * s.axis[2].in * static_cast<int64_t>(sizeof(float));
+    const int64_t fitting = depthwise::kChunkBytes / bytes / depthwise::kMinChunk;
+    const int64_t chunk = std::max<int64_t>(fitting, 1) * depthwise::kMinChunk;
+    for (int64_t channel = 0; channel < s.groups; channel += chunk) {
+      for (int64_t i = begin; i < end; ++i) {
+        depthwise::Line line = line_of(part, args, i);
+        line.begin = channel;
+        line.end = std::min(channel + chunk, s.groups);
+        run_(line);
+      }
+    }
+    if (!part.epilogue.has_tail()) return;
+    for (int64_t i = begin; i < end; ++i) {
+      const depthwise::Line line = line_of(part, args, i);
+      const IgemmAxis& x = s.axis[2];
+      const int64_t pixel = (line.dst - args.out[0]) / s.dst_pixel;
+      if (x.dst_step == 1) {
+        apply_tail_rows(part.epilogue, pixel, x.out, s.dst_pixel, 0, line.dst, s.groups);
+        continue;
+      }
+      for (int64_t ox = 0; ox < x.out; ++ox) {
+        const int64_t at = ox * x.dst_step;
+        apply_tail(part.epilogue, pixel + at, 0, line.dst + at * s.dst_pixel, s.groups);
+      }
+    }
+  }
+
+  depthwise::Line line_of(const IgemmPart& part, const KernelArgs& args, int64_t index) const {
     const IgemmShape& s = part.shape;
     const auto& [z, y, x] = s.axis;
     const int64_t oy = index % y.out, oz = index / y.out % z.out, n = index / y.out / z.out;
@@ -170,12 +377,7 @@ class DepthwiseKernel final : public Kernel {
     line.residual =
         operands_.residual < 0 ? nullptr : args.in[operands_.residual] + pixel * s.residual_pixel;
     line.dst = args.out[0] + pixel * s.dst_pixel;
-    run_(line);
-    if (!part.epilogue.has_tail()) return;
-    for (int64_t ox = 0; ox < x.out; ++ox) {
-      const int64_t at = ox * x.dst_step;
-      apply_tail(part.epilogue, pixel + at, 0, line.dst + at * s.dst_pixel, s.groups);
-    }
+    return line;
   }
 
   std::vector<IgemmPart> parts_;
