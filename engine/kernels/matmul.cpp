@@ -34,7 +34,8 @@ class MatmulKernel final : public Kernel {
     if (shape_.rows() == 0 || shape_.oc == 0) return;
     auto* packed = reinterpret_cast<float*>(args.workspace);
     const auto matrices = static_cast<int64_t>(problem_.right_offset.size());
-    team.for_each(matrices, [&](int64_t i, int) {
+    // Without a depth, there may be no memory.
+    team.for_each(shape_.ic == 0 ? 0 : matrices, [&](int64_t i, int) {
       constexpr int64_t kNoOffset = 0;
       igemm_pack(shape_,
                  {.data = args.in[1] + problem_.right_offset[static_cast<size_t>(i)],

@@ -49,6 +49,7 @@ class MoveOp : public Op {
     const double value = fill();
     for (const CopyPart& part : parts(descs, row_major(outputs[0].shape), bindings)) {
       const double* src = part.input < 0 ? &value : inputs[part.input]->data.data();
+      if (!src || outputs[0].data.empty()) continue;
       move(src + part.src_offset, outputs[0].data.data() + part.dst_offset, part);
     }
   }

@@ -1,11 +1,11 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <random>
 
 #include "engine/base/fail.h"
+#include "tests/support/simd.h"
 #include "tests/support/single_op.h"
 
 namespace plica {
@@ -45,7 +45,7 @@ void check(SingleOp& op, const std::vector<std::vector<float>>& inputs,
   INFO("strides " << to_string(descs[0].strides) << " of " << to_string(descs[0].shape));
   CHECK(error <= tolerance * largest);
   const std::vector<float> other = op.run(inputs, descs, 3)[0];
-  CHECK(std::memcmp(other.data(), y.data(), y.size() * sizeof(float)) == 0);
+  CHECK(test::same_bits(other, y));
 }
 
 TEST_CASE("group and instance norm in any memory", "[norm]") {

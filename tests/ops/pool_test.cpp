@@ -1,11 +1,11 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <random>
 
 #include "engine/base/fail.h"
+#include "tests/support/simd.h"
 #include "tests/support/single_op.h"
 
 namespace plica {
@@ -38,9 +38,7 @@ void check(const std::string& target, const Args& args, const Shape& shape, size
     // At most 16 float additions of values below 8, then one division.
     CHECK(std::abs(y[i] - expected.data[i]) <= 1e-6 * std::max(1.0, std::abs(expected.data[i])));
   }
-  const auto same = [&](const std::vector<float>& other) {
-    return other.size() == y.size() && std::memcmp(other.data(), y.data(), y.size() * 4) == 0;
-  };
+  const auto same = [&](const std::vector<float>& other) { return test::same_bits(other, y); };
   CHECK(same(op.run(inputs, {row_major(shape)}, 3)[0]));
   TensorDesc padded = channels_last(shape);
   if (shape.size() > 2) {

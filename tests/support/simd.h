@@ -7,20 +7,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "hwy/targets.h"
+#include "tests/support/targets.h"  // IWYU pragma: export
 
 namespace plica::test {
-
-/// Runs `body` with each target that is compiled in and that this CPU has.
-template <typename Body>
-void for_each_target(Body&& body) {
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    hwy::SetSupportedTargetsForTest(target);
-    INFO("target " << hwy::TargetName(target));
-    body();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-}
 
 /// |actual - exact| in units of the spacing of floats at `exact`; huge where one of the two is NaN,
 /// or where the nearest float is infinite and `actual` is not.
@@ -41,6 +30,10 @@ inline float to_float(double x) {
 
 inline bool same_bits(float a, float b) {
   return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b);
+}
+inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](float x, float y) { return same_bits(x, y); });
 }
 
 /// A row of n floats at a chosen distance from a vector boundary, between guards.

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <catch2/catch_test_macros.hpp>
+#include <cstdint>
+
 #include "hwy/targets.h"
 
 namespace plica::test {
@@ -15,6 +18,7 @@ void for_each_target(Fn fn) {
   choose(0);
   for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
     choose(target);
+    INFO("target " << hwy::TargetName(target));
     fn();
   }
   choose(0);
