@@ -1,0 +1,1 @@
+"""Compares Plica with other engines: bench/compare is the command."""

@@ -1,0 +1,1 @@
+"""Nets that neither torchvision nor models/nets define."""
