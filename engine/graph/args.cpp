@@ -72,6 +72,29 @@ int ArgReader::tensors(std::string_view name) {
   return static_cast<int>(refs->size());
 }
 
+std::vector<int> ArgReader::optional_tensors(std::string_view name) {
+  const Arg* arg = take(name, true);
+  std::vector<int> indices;
+  const auto add = [&](const TensorRef& ref) {
+    indices.push_back(static_cast<int>(tensor_names_.size()));
+    tensor_names_.push_back(ref.name);
+  };
+  if (const auto* refs = std::get_if<std::vector<TensorRef>>(arg)) {
+    for (const TensorRef& ref : *refs) add(ref);
+  } else if (const auto* gaps = std::get_if<std::vector<std::optional<TensorRef>>>(arg)) {
+    for (const std::optional<TensorRef>& ref : *gaps) {
+      if (ref) {
+        add(*ref);
+      } else {
+        indices.push_back(-1);
+      }
+    }
+  } else {
+    wrong_type(name, "a list of tensors");
+  }
+  return indices;
+}
+
 bool ArgReader::boolean(std::string_view name, std::optional<bool> fallback) {
   const Arg* arg = take(name, !fallback);
   if (!arg) return *fallback;

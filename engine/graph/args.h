@@ -22,9 +22,10 @@ struct TensorRef {
 };
 
 /// The value of one named argument of an operator, as a file gives it. `std::monostate` is None.
-using Arg = std::variant<std::monostate, bool, Dim, double, std::string, TensorRef,
-                         std::vector<bool>, std::vector<Dim>, std::vector<double>,
-                         std::vector<std::string>, std::vector<TensorRef>>;
+using Arg =
+    std::variant<std::monostate, bool, Dim, double, std::string, TensorRef, std::vector<bool>,
+                 std::vector<Dim>, std::vector<double>, std::vector<std::string>,
+                 std::vector<TensorRef>, std::vector<std::optional<TensorRef>>>;
 using Args = std::map<std::string, Arg, std::less<>>;
 
 /// Reads an operator's arguments by name and type. Each is taken once; finish() throws for one
@@ -43,6 +44,9 @@ class ArgReader {
   int optional_tensor(std::string_view name);
   /// Returns how many; they become consecutive inputs.
   int tensors(std::string_view name);
+
+  /// A list of tensors that may have gaps: the index of each among the node's inputs, -1 for None.
+  std::vector<int> optional_tensors(std::string_view name);
 
   bool has(std::string_view name) const;  ///< Present and not None. Does not take it.
   bool is_tensor(std::string_view name) const;

@@ -72,6 +72,12 @@ class Op {
   virtual void evaluate(std::span<const Array* const> inputs, std::span<Array> outputs,
                         const Bindings& bindings) const = 0;
 
+  /// Throws unless the node can run where its inputs and outputs are used as they are:
+  /// kUnsupported for data where only constants are supported, or for an output that is not
+  /// computed and yet used; kInvalid for constants that make no sense. Called once, when constants
+  /// have been folded.
+  virtual void check(const Node& node) const { (void)node; }
+
   /// Chooses and binds the kernel (step_builder.h).
   virtual void plan(StepBuilder& builder) const = 0;
 

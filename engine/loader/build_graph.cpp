@@ -171,6 +171,11 @@ class Builder {
       if (auto* refs = std::get_if<std::vector<TensorRef>>(&arg)) {
         for (TensorRef& ref : *refs) ref.name = present(ref.name);
       }
+      if (auto* refs = std::get_if<std::vector<std::optional<TensorRef>>>(&arg)) {
+        for (std::optional<TensorRef>& ref : *refs) {
+          if (ref) ref->name = present(ref->name);
+        }
+      }
     }
   }
 

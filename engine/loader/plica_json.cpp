@@ -1,6 +1,7 @@
 #include "engine/loader/plica_json.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -163,12 +164,25 @@ std::vector<T> list_of(const std::vector<Arg>& args) {
   return list;
 }
 
+/// Tensors and None; nothing if `args` has anything else.
+std::optional<std::vector<std::optional<TensorRef>>> tensors_with_gaps(
+    const std::vector<Arg>& args) {
+  std::vector<std::optional<TensorRef>> list;
+  for (const Arg& arg : args) {
+    const auto* ref = std::get_if<TensorRef>(&arg);
+    if (!ref && !std::holds_alternative<std::monostate>(arg)) return std::nullopt;
+    list.push_back(ref ? std::optional(*ref) : std::nullopt);
+  }
+  return list;
+}
+
 Arg parse_arg(const Json& json) {
   const auto* items = json.get_if<Json::Array>();
   if (!items) return parse_scalar_arg(json);
   std::vector<Arg> args;
   for (const Json& item : *items) args.push_back(parse_scalar_arg(item));
   if (all_are<TensorRef>(args)) return list_of<TensorRef>(args);
+  if (const auto tensors = tensors_with_gaps(args)) return *tensors;
   if (all_are<bool>(args)) return list_of<bool>(args);
   if (all_are<Dim>(args)) return list_of<Dim>(args);
   if (all_are<std::string>(args)) return list_of<std::string>(args);

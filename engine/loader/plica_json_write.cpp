@@ -38,6 +38,9 @@ JsonOut arg_json(const std::string& text) {
   return JsonOut::text(sigil ? text[0] + text : text);
 }
 JsonOut arg_json(const TensorRef& ref) { return JsonOut::text("%" + ref.name); }
+JsonOut arg_json(const std::optional<TensorRef>& ref) {
+  return ref ? arg_json(*ref) : arg_json(std::monostate());
+}
 template <typename T>
 JsonOut arg_json(const std::vector<T>& list) {
   JsonOut json = JsonOut::list();

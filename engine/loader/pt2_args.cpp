@@ -62,11 +62,16 @@ Arg parse_optional_tensor(const Json& json, const Pt2Names& names) {
 }
 
 Arg parse_optional_tensors(const Json& json, const Pt2Names& names) {
-  return parse_list<TensorRef>(json, [&](const Json& item) {
-    Arg arg = parse_optional_tensor(item, names);
-    if (!std::holds_alternative<TensorRef>(arg)) unsupported("a list of tensors that has gaps");
-    return std::get<TensorRef>(std::move(arg));
-  });
+  std::vector<TensorRef> tensors;
+  std::vector<std::optional<TensorRef>> with_gaps;
+  for (const Json& item : json.as_array("list")) {
+    const Arg arg = parse_optional_tensor(item, names);
+    const auto* ref = std::get_if<TensorRef>(&arg);
+    with_gaps.push_back(ref ? std::optional(*ref) : std::nullopt);
+    if (ref) tensors.push_back(*ref);
+  }
+  if (tensors.size() == with_gaps.size()) return tensors;
+  return with_gaps;
 }
 
 const std::map<std::string, Reader, std::less<>>& readers() {

@@ -138,6 +138,10 @@ void BatchNorm::evaluate(std::span<const Array* const> inputs, std::span<Array> 
 void BatchNorm::check(const Node& node) const {
   const auto input = [&](int index) { return node.inputs.at(static_cast<size_t>(index)); };
   require(std::isfinite(eps_), ErrorCode::kInvalid, "batch_norm: eps is ", eps_);
+  for (size_t i = 1; i < node.outputs.size(); ++i) {
+    require(!node.outputs[i]->is_used(), ErrorCode::kUnsupported, "batch_norm: its output '",
+            node.outputs[i]->name, "' is used; only the normalised data is supported");
+  }
   if (training_) {
     require(inputs_.mean < 0 || input(0)->is_constant(), ErrorCode::kUnsupported,
             "this BatchNorm was exported in training mode: it would normalise with the statistics "
@@ -168,13 +172,6 @@ Affine BatchNorm::affine(const Node& node) const {
 
 void BatchNorm::plan(StepBuilder& builder) const {
   const Node& node = builder.node();
-  check(node);
-  for (size_t i = 1; i < node.outputs.size(); ++i) {
-    const Value& output = *node.outputs[i];
-    require(output.users.empty() && !output.is_output, ErrorCode::kUnsupported,
-            "batch_norm: its output '", output.name, "' is used");
-    builder.set_output(static_cast<int>(i), row_major(builder.output_shape(static_cast<int>(i))));
-  }
   if (training_) {
     ChannelNorm norm;
     norm.groups = builder.input_shape(0)[1];

@@ -23,11 +23,13 @@ class BatchNorm : public Op {
   BatchNorm(Inputs inputs, bool training, double momentum, double eps, size_t output_count);
 
   bool uses_batch_statistics() const { return training_; }
+  const Inputs& inputs() const { return inputs_; }
+  double eps() const { return eps_; }
 
   /// Throws unless the node can run: kInvalid for a statistic that is missing, NaN, infinite or
   /// negative (naming tensor and channel), kUnsupported for one that is computed from data, and for
   /// training mode on data with running statistics at hand.
-  void check(const Node& node) const;
+  void check(const Node& node) const override;
 
   /// scale = weight / sqrt(var + eps), shift = bias - mean * scale. The node has passed check()
   /// and does not use batch statistics.

@@ -142,17 +142,21 @@ std::unique_ptr<Op> scale(double a, double b) {
   return std::make_unique<PointwiseOp>(Pointwise{Pointwise::kScale, a, b});
 }
 
-/// self + alpha other, where other is a tensor or a number; `sign` -1 subtracts.
+/// self + alpha other, where one of them may be a number; `sign` -1 subtracts.
 template <int sign>
 std::unique_ptr<Op> read_add(ArgReader& reader) {
-  reader.tensor("self");
   const double alpha = reader.number("alpha", 1);
+  if (reader.is_number("self")) {
+    reader.tensor("other");
+    return scale(sign * alpha, reader.number("self"));
+  }
+  reader.tensor("self");
   if (reader.is_number("other")) return scale(1, sign * alpha * reader.number("other"));
   reader.tensor("other");
   return std::make_unique<BinaryOp>(sign > 0 ? BinaryKind::kAdd : BinaryKind::kSub, alpha);
 }
 
-/// other - alpha self
+/// other - alpha self, where one of them may be a number.
 std::unique_ptr<Op> read_rsub(ArgReader& reader) {
   const double alpha = reader.number("alpha", 1);
   if (reader.is_number("other")) {
@@ -160,11 +164,16 @@ std::unique_ptr<Op> read_rsub(ArgReader& reader) {
     return scale(-alpha, reader.number("other"));
   }
   reader.tensor("other");
+  if (reader.is_number("self")) return scale(1, -alpha * reader.number("self"));
   reader.tensor("self");
   return std::make_unique<BinaryOp>(BinaryKind::kSub, alpha);
 }
 
 std::unique_ptr<Op> read_mul(ArgReader& reader) {
+  if (reader.is_number("self")) {
+    reader.tensor("other");
+    return scale(reader.number("self"), 0);
+  }
   reader.tensor("self");
   if (reader.is_number("other")) return scale(reader.number("other"), 0);
   reader.tensor("other");

@@ -9,6 +9,7 @@
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/kernels/norm.h"
+#include "engine/ops/batch_norm.h"
 
 namespace plica {
 namespace {
@@ -21,6 +22,7 @@ void check_channels(std::string_view name, std::span<const Shape> inputs, int in
           channels, " channels, found shape ", to_string(shape));
 }
 
+/// Of the outputs only the first is computed.
 void check_unused(const Node& node) {
   for (size_t i = 1; i < node.outputs.size(); ++i) {
     const Value& output = *node.outputs[i];
@@ -69,10 +71,9 @@ class GroupNorm final : public Op {
                           native_ ? &outputs[2].data : nullptr);
   }
 
-  void plan(StepBuilder& builder) const override {
-    check_unused(builder.node());
-    plan_channel_norm(builder, norm_);
-  }
+  void check(const Node& node) const override { check_unused(node); }
+
+  void plan(StepBuilder& builder) const override { plan_channel_norm(builder, norm_); }
 
   int64_t flops(std::span<const Shape> inputs, std::span<const Shape>) const override {
     return 7 * element_count(inputs[0]);
@@ -84,20 +85,13 @@ class GroupNorm final : public Op {
   std::vector<Dim> sizes_;
 };
 
-/// With use_input_stats = False it is a per-channel affine of running statistics.
+/// With statistics of each sample.
 class InstanceNorm final : public Op {
  public:
-  explicit InstanceNorm(ArgReader& reader) {
-    reader.tensor("input");
-    norm_.weight = reader.optional_tensor("weight");
-    norm_.bias = reader.optional_tensor("bias");
-    norm_.eps = reader.number("eps");
-    require(reader.boolean("use_input_stats"), ErrorCode::kUnsupported,
-            "instance_norm with running statistics");
-    reader.ignore("running_mean");
-    reader.ignore("running_var");
-    reader.ignore("momentum");
-    reader.ignore("cudnn_enabled");
+  InstanceNorm(int weight, int bias, double eps) {
+    norm_.weight = weight;
+    norm_.bias = bias;
+    norm_.eps = eps;
   }
 
   std::string_view name() const override { return "instance_norm"; }
@@ -135,12 +129,38 @@ class InstanceNorm final : public Op {
   ChannelNorm norm_;
 };
 
-template <class T>
-std::unique_ptr<Op> make(ArgReader& reader) {
-  return std::make_unique<T>(reader);
+std::unique_ptr<Op> make_group_norm(ArgReader& reader) {
+  return std::make_unique<GroupNorm>(reader);
+}
+
+/// With running statistics it is what BatchNorm is.
+std::unique_ptr<Op> read_instance_norm(ArgReader& reader) {
+  BatchNorm::Inputs inputs;
+  inputs.x = reader.tensor("input");
+  inputs.weight = reader.optional_tensor("weight");
+  inputs.bias = reader.optional_tensor("bias");
+  const double eps = reader.number("eps");
+  reader.ignore("momentum");
+  reader.ignore("cudnn_enabled");
+  if (!reader.boolean("use_input_stats")) {
+    inputs.mean = reader.tensor("running_mean");
+    inputs.var = reader.tensor("running_var");
+    return std::make_unique<BatchNorm>(inputs, false, 0, eps, 1);
+  }
+  require(!reader.has("running_mean") && !reader.has("running_var"), ErrorCode::kUnsupported,
+          "this InstanceNorm was exported in training mode: it would normalise with the statistics "
+          "of each sample instead of running_mean and running_var; call model.eval() before "
+          "torch.export.export");
+  reader.ignore("running_mean");
+  reader.ignore("running_var");
+  return make_instance_norm(inputs.weight, inputs.bias, eps);
 }
 
 }  // namespace
+
+std::unique_ptr<Op> make_instance_norm(int weight, int bias, double eps) {
+  return std::make_unique<InstanceNorm>(weight, bias, eps);
+}
 
 void plan_channel_norm(StepBuilder& builder, const ChannelNorm& norm) {
   const Shape shape = builder.input_shape(0);
@@ -201,8 +221,8 @@ void evaluate_channel_norm(std::span<const Array* const> inputs, const ChannelNo
 }
 
 void register_channel_norm(OpRegistry& registry) {
-  registry.add({"aten.group_norm.default", "aten.native_group_norm.default"}, make<GroupNorm>);
-  registry.add({"aten.instance_norm.default"}, make<InstanceNorm>);
+  registry.add({"aten.group_norm.default", "aten.native_group_norm.default"}, make_group_norm);
+  registry.add({"aten.instance_norm.default"}, read_instance_norm);
 }
 
 }  // namespace plica

@@ -22,4 +22,7 @@ void evaluate_channel_norm(std::span<const Array* const> inputs, const ChannelNo
                            std::vector<double>* mean = nullptr,
                            std::vector<double>* rstd = nullptr);
 
+/// InstanceNorm by the statistics of each sample, of input 0; `weight` and `bias` as above.
+std::unique_ptr<Op> make_instance_norm(int weight, int bias, double eps);
+
 }  // namespace plica

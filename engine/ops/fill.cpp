@@ -138,6 +138,10 @@ void register_fill(OpRegistry& registry) {
   registry.add({"aten.new_full.default"}, [](ArgReader& r) { return make_new(r, {}); });
   registry.add({"aten.new_zeros.default"}, [](ArgReader& r) { return make_new(r, 0); });
   registry.add({"aten.new_ones.default"}, [](ArgReader& r) { return make_new(r, 1); });
+  // What is in an empty tensor does not matter.
+  registry.add({"aten.empty.memory_format"}, [](ArgReader& r) { return make_full(r, 0); });
+  registry.add({"aten.empty_like.default"}, [](ArgReader& r) { return make_like(r, 0); });
+  registry.add({"aten.new_empty.default"}, [](ArgReader& r) { return make_new(r, 0); });
   registry.add({"aten.scalar_tensor.default"}, make_scalar);
   registry.add({"aten.arange.default", "aten.arange.start", "aten.arange.start_step"}, make_arange);
 }

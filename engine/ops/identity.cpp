@@ -1,4 +1,6 @@
+#include <cmath>
 #include <string>
+#include <utility>
 
 #include "engine/graph/args.h"
 #include "engine/ops/view.h"
@@ -23,16 +25,34 @@ class Identity : public ReshapeOp {
   std::string_view name_;
 };
 
-/// Refuses a conversion to anything but a floating-point type.
-void require_floating(ArgReader& reader, std::string_view argument) {
-  if (!reader.has(argument)) return reader.ignore(argument);
-  std::string type = reader.text(argument);
-  if (type.starts_with("torch.")) type.erase(0, 6);
-  const bool floating =
-      type == "float32" || type == "float64" || type == "float16" || type == "bfloat16";
-  require(floating, ErrorCode::kUnsupported, "conversion of data to ", type,
-          ": the engine computes in float32 only");
-}
+/// Conversion to int32 or int64, of constants alone: decompositions compute positions so.
+class Truncation : public Identity {
+ public:
+  explicit Truncation(std::string type) : Identity("to"), type_(std::move(type)) {}
+  std::string describe() const override { return type_; }
+  bool keeps_elements() const override { return false; }
+
+  void evaluate(std::span<const Array* const> inputs, std::span<Array> outputs,
+                const Bindings&) const override {
+    for (size_t i = 0; i < outputs[0].data.size(); ++i) {
+      // As PyTorch sees it, which has computed it in float32.
+      const auto value = std::trunc(static_cast<double>(static_cast<float>(inputs[0]->data[i])));
+      const double limit = type_ == "int32" ? 0x1p31 : 0x1p63;
+      require(value >= -limit && value < limit, ErrorCode::kInvalid, "conversion of ", value,
+              " to ", type_);
+      outputs[0].data[i] = value;
+    }
+  }
+  void check(const Node&) const override { refuse(); }
+  void plan(StepBuilder&) const override { refuse(); }
+
+ private:
+  [[noreturn]] void refuse() const {
+    fail(ErrorCode::kUnsupported, "conversion of data to ", type_,
+         ": the engine computes in float32 only");
+  }
+  std::string type_;
+};
 
 std::unique_ptr<Op> make_copy_op(ArgReader& reader) {
   reader.tensor("self");
@@ -44,16 +64,24 @@ std::unique_ptr<Op> make_conversion(ArgReader& reader) {
   reader.tensor("self");
   // The type of a second tensor is floating-point, as every tensor of the engine is.
   if (reader.is_tensor("other")) reader.tensor("other");
-  require_floating(reader, "dtype");
+  std::string type = "float32";
+  if (reader.has("dtype")) type = reader.text("dtype");
+  if (type.starts_with("torch.")) type.erase(0, 6);
   for (const char* argument :
-       {"layout", "device", "pin_memory", "non_blocking", "copy", "memory_format"}) {
+       {"dtype", "layout", "device", "pin_memory", "non_blocking", "copy", "memory_format"}) {
     reader.ignore(argument);
   }
+  if (type == "int32" || type == "int64") return std::make_unique<Truncation>(std::move(type));
+  const bool floating =
+      type == "float32" || type == "float64" || type == "float16" || type == "bfloat16";
+  require(floating, ErrorCode::kUnsupported, "conversion of data to ", type,
+          ": the engine computes in float32 only");
   return std::make_unique<Identity>("to");
 }
 
 std::unique_ptr<Op> make_dropout(ArgReader& reader) {
-  reader.tensor("input");
+  // The in-place variants call it self.
+  reader.tensor(reader.has("self") ? "self" : "input");
   const double p = reader.number("p");
   const bool train = reader.boolean("train");
   require(!train || p == 0, ErrorCode::kUnsupported,

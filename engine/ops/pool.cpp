@@ -65,12 +65,14 @@ class Pool : public Op {
     }
   }
 
+  void check(const Node& node) const override {
+    if (!has_indices_) return;
+    const Value& indices = *node.outputs.at(1);
+    require(!indices.is_used(), ErrorCode::kUnsupported, name(),
+            ": the indices of the maxima are used; only the maxima are supported");
+  }
+
   void plan(StepBuilder& builder) const override {
-    if (has_indices_) {
-      const Value& indices = *builder.node().outputs[1];
-      require(indices.users.empty() && !indices.is_output, ErrorCode::kUnsupported, name(),
-              ": the indices of the maxima are used; only the maxima are supported");
-    }
     const Shape& in = builder.input_shape(0);
     const Shape& out = builder.output_shape(0);
     PoolProblem p = problem(in, out, builder.bindings());

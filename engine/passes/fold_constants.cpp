@@ -16,18 +16,22 @@ struct Budget {
   int64_t flops = int64_t{1} << 31;
 };
 
+constexpr int64_t kMaxFromNothing = int64_t{1} << 14;
+
 bool is_dynamic(const Shape& shape) {
   return std::find(shape.begin(), shape.end(), kDynamic) != shape.end();
 }
 
-/// Constant inputs alone and sizes that no symbol changes.
+/// Constant inputs alone, or none, and sizes that no symbol changes.
 bool is_constant(const Node& node) {
-  if (node.inputs.empty()) return false;
   for (const Value* input : node.inputs) {
     if (!input->is_constant()) return false;
   }
-  return std::none_of(node.outputs.begin(), node.outputs.end(),
-                      [](const Value* output) { return is_dynamic(output->shape); });
+  return std::none_of(node.outputs.begin(), node.outputs.end(), [&](const Value* output) {
+    // What a node makes out of nothing is small as a node, but not as a constant.
+    return is_dynamic(output->shape) ||
+           (node.inputs.empty() && element_count(output->shape) > kMaxFromNothing);
+  });
 }
 
 bool afford(const Node& node, Budget& budget) {

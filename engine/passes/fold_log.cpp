@@ -46,7 +46,7 @@ void FoldLog::open(const Graph& graph) {
     entry.output = node->outputs.at(0)->name;
     entry.channels = node->inputs.at(0)->shape.at(1);
     entry.outcome = FoldEntry::Outcome::kKept;
-    by_output_[entry.output] = report_.entries.size();
+    by_op_[node->op.get()] = report_.entries.size();
     report_.entries.push_back(std::move(entry));
   }
 }
@@ -63,7 +63,7 @@ size_t FoldLog::add_hand_written(const Node& first, const Value& output, const A
   return report_.entries.size() - 1;
 }
 
-size_t FoldLog::entry_of(const Value& output) const { return by_output_.at(output.name); }
+size_t FoldLog::entry_of(const Value& output) const { return by_op_.at(output.producer->op.get()); }
 
 void FoldLog::set_scale(size_t index, const Affine& affine) {
   if (affine.scale.empty()) return;

@@ -32,7 +32,7 @@ class FoldLog {
 
  private:
   std::map<std::string, size_t, std::less<>> position_;  // of a value's producer, by its name
-  std::map<std::string, size_t, std::less<>> by_output_;
+  std::map<const Op*, size_t> by_op_;
   FoldReport report_;
 };
 

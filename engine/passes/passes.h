@@ -18,7 +18,8 @@ struct Pass {
 std::vector<Pass> list_passes(const PassOptions& options);
 
 bool fold_constants(Graph& graph, FoldLog& log);
-bool check_batch_norms(Graph& graph, FoldLog& log);
+bool restore_instance_norms(Graph& graph, FoldLog& log);
+bool check_nodes(Graph& graph, FoldLog& log);
 bool remove_dead(Graph& graph, FoldLog& log);
 bool remove_identities(Graph& graph, FoldLog& log);
 bool lower_batch_norms(Graph& graph, FoldLog& log);

@@ -8,8 +8,11 @@ std::vector<Pass> list_passes(const PassOptions& options) {
   std::vector<Pass> passes;
   // Statistics and weights may be computed from constants; every later pass wants to see numbers.
   passes.push_back({"fold_constants", fold_constants});
+  // Decompositions write InstanceNorm as BatchNorm over repeated statistics, which are constants
+  // only when the repetition is gone.
+  passes.push_back({"restore_instance_norms", restore_instance_norms});
   // Before anything is removed: a damaged statistic is an error even where it does not matter.
-  passes.push_back({"check_batch_norms", check_batch_norms});
+  passes.push_back({"check_nodes", check_nodes});
   // Readers that no output depends on would forbid rewrites.
   passes.push_back({"remove_dead", remove_dead});
   // A dropout between a convolution and its BatchNorm is in the way.

@@ -103,6 +103,7 @@ TEST_CASE("plica json: arguments of every kind round-trip", "[loader]") {
                      {"floats", std::vector<double>{2, inf, 0.5}},
                      {"texts", std::vector<std::string>{"a", "%b"}},
                      {"tensors", std::vector<TensorRef>{{"w"}, {"b"}}},
+                     {"gaps", std::vector<std::optional<TensorRef>>{{}, TensorRef{"b"}, {}}},
                      {"empty", std::vector<Dim>{}}};
   const std::string text = format_plica_json(m, nullptr);
   const Manifest read = parse_plica_json(text, nullptr);
@@ -113,6 +114,9 @@ TEST_CASE("plica json: arguments of every kind round-trip", "[loader]") {
   CHECK(std::get<TensorRef>(args.at("tensor")).name == "w");
   CHECK(std::get<Dim>(args.at("size")).evaluate({{"batch", 2}}) == 98);
   CHECK(std::get<double>(args.at("float")) == 1.0);
+  const auto& gaps = std::get<std::vector<std::optional<TensorRef>>>(args.at("gaps"));
+  REQUIRE(gaps.size() == 3);
+  CHECK((!gaps[0] && gaps[1] && gaps[1]->name == "b" && !gaps[2]));
 }
 
 TEST_CASE("plica json: tensors round-trip bit for bit in every dtype", "[loader]") {
