@@ -67,10 +67,13 @@ class Cases:
                 called[key], index = put(value, constant)
                 if key == "condition":
                     called[key] = called[key].bool()
+                if key == "index":
+                    called[key] = called[key].long()
                 written[key] = {"tensor": index}
-            elif isinstance(value, (list, tuple)) and value and torch.is_tensor(value[0]):
-                pairs = [put(t, constant) for t in value]
-                called[key] = [t for t, _ in pairs]
+            elif isinstance(value, (list, tuple)) and any(torch.is_tensor(t) for t in value):
+                pairs = [(None, None) if t is None else put(t, constant) for t in value]
+                called[key] = [t.long() if key == "indices" and t is not None else t
+                               for t, _ in pairs]
                 written[key] = {"tensors": [i for _, i in pairs]}
             else:
                 called[key] = value

@@ -97,6 +97,40 @@ add("chunk.default", "", {"self": axes(7, 2), "chunks": 3})
 add("chunk.default", "fewer than asked", {"self": axes(2, 6), "chunks": 4, "dim": 1})
 add("unbind.int", "", {"self": x, "dim": 1})
 
+# Constant positions.
+POSITIONS = {"constants": ("indices",)}
+
+
+def positions(*values):
+    return torch.tensor(values)
+
+
+add("index.Tensor", "columns", {"self": x, "indices": [None, None, None, positions(0, 0, 3, -1, 2)]},
+    **POSITIONS)
+add("index.Tensor", "reflected rows", {"self": x, "indices": [None, None, positions(2, 1, 0, 1, 2, 1)]},
+    **POSITIONS)
+add("index.Tensor", "batch", {"self": x, "indices": [positions(1, 0, 1)]}, **POSITIONS)
+add("index.Tensor", "channels", {"self": x, "indices": [None, positions(2, 0)]}, **POSITIONS)
+add("index.Tensor", "grid", {"self": x, "indices": [None, None, positions([0], [0], [2]),
+                                                    positions(0, 1, 3, 3)]}, **POSITIONS)
+add("index.Tensor", "points", {"self": x, "indices": [None, positions(0, 2), positions(1, 0)]}, **POSITIONS)
+add("index.Tensor", "apart", {"self": x, "indices": [None, positions(0, 2, 1), None, positions(1, 0, 3)]},
+    **POSITIONS)
+add("index.Tensor", "table", {"self": x, "indices": [None, positions([0, 2, 2], [1, 0, 2])]}, **POSITIONS)
+add("index.Tensor", "one position", {"self": x, "indices": [None, positions(-1), None, positions([1], [0])]},
+    **POSITIONS)
+add("index.Tensor", "scalar", {"self": x, "indices": [None, torch.tensor(1)]}, **POSITIONS)
+add("index.Tensor", "none", {"self": x, "indices": [None, torch.zeros(0)]}, **POSITIONS)
+add("index.Tensor", "many", {"self": axes(1, 3, 40, 40), "indices": [
+    None, None, (torch.arange(40) * 7 % 40)[:, None], torch.arange(40) * 11 % 40]}, **POSITIONS)
+add("index_select.default", "", {"self": x, "dim": -1, "index": positions(3, 1, 1)}, constants=("index",))
+add("index_select.default", "scalar", {"self": x, "dim": 1, "index": torch.tensor(2)}, constants=("index",))
+add("slice_scatter.default", "", {"self": x, "src": -axes(2, 3, 2, 4), "dim": 2, "start": 1})
+add("slice_scatter.default", "step", {"self": x, "src": -axes(2, 3, 3, 2), "dim": -1, "start": 1, "end": LAST,
+                                      "step": 2})
+add("slice_scatter.default", "nothing", {"self": x, "src": axes(2, 0, 3, 4), "dim": 1, "start": 3})
+add("copy.default", "", {"self": x, "src": axes(3, 1, 4)})
+
 # Nothing.
 add("contiguous.default", "", {"self": x})
 add("clone.default", "", {"self": x})

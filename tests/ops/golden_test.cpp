@@ -16,7 +16,7 @@
 
 // Runs every case of tests/golden/*.json. A file is a list of
 //   {"name": "...", "target": "aten.relu.default",
-//    "args": {"self": {"tensor": 0}, "dim": 1, ...},   {"tensors": [0, 1]} for a list of tensors
+//    "args": {"self": {"tensor": 0}, "dim": 1, ...},   {"tensors": [0, null]} for a list of tensors
 //    "inputs": [{"shape": [2], "data": [1, "inf"], "constant": false}, ...],
 //    "outputs": [{"shape": [2], "data": [1, "inf"]}, ...],     computed by PyTorch in float64
 //    "length": 9, "magnitude": 4}
@@ -72,8 +72,14 @@ Arg argument(const json& value) {
   }
   if (value.is_object()) {
     std::vector<TensorRef> tensors;
-    for (const json& index : value.at("tensors")) tensors.push_back({tensor_name(index)});
-    return tensors;
+    std::vector<std::optional<TensorRef>> with_gaps;
+    for (const json& index : value.at("tensors")) {
+      with_gaps.push_back(index.is_null() ? std::nullopt
+                                          : std::optional(TensorRef{tensor_name(index)}));
+      if (with_gaps.back()) tensors.push_back(*with_gaps.back());
+    }
+    if (with_gaps.size() == tensors.size()) return tensors;
+    return with_gaps;
   }
   const auto text = value.get<std::string>();
   if (text == "inf" || text == "-inf" || text == "nan") return number(value);
