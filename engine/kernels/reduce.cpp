@@ -299,14 +299,15 @@ class ReduceKernel final : public Kernel {
   Reducer reducer() const {
     if (kind_ == Kind::kMax) return Reducer::kMax;
     if (kind_ == Kind::kMin) return Reducer::kMin;
-    return needs_center() ? Reducer::kSquaredDeviation : Reducer::kSum;
+    // A Euclidean norm deviates from 0.
+    return needs_center() || kind_ == Kind::kNorm ? Reducer::kSquaredDeviation : Reducer::kSum;
   }
 
   float finish(double value) const {
     const auto n = static_cast<double>(elements_);
     if (kind_ == Kind::kMean) value /= n;
     if (needs_center()) value /= std::max(0.0, n - correction_);
-    if (kind_ == Kind::kDeviation) value = std::sqrt(value);
+    if (kind_ == Kind::kDeviation || kind_ == Kind::kNorm) value = std::sqrt(value);
     return static_cast<float>(value);
   }
 
@@ -323,6 +324,8 @@ class ReduceKernel final : public Kernel {
     if (needs_center()) {
       functions_.lanes(Reducer::kSum, src, nest_, width, nullptr, center);
       for (int64_t i = 0; i < width; ++i) center[i] /= static_cast<double>(elements_);
+    } else {
+      std::fill_n(center, width, 0.0);
     }
     functions_.lanes(reducer(), src, nest_, width, center, result);
     for (int64_t i = 0; i < width; ++i) dst[i] = finish(result[i]);

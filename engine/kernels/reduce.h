@@ -51,7 +51,7 @@ ReduceFunctions reduce_functions();
 
 /// A reduction of some axes of a tensor in any memory.
 struct ReduceProblem {
-  enum class Kind { kSum, kMean, kMax, kMin, kVariance, kDeviation };
+  enum class Kind { kSum, kMean, kMax, kMin, kVariance, kDeviation, kNorm };
   Kind kind = Kind::kSum;
   TensorDesc src;
   std::vector<bool> reduced;  ///< For each axis of src.

@@ -83,6 +83,17 @@ void register_matmul(OpRegistry& registry) {
     reader.tensor("other");
     return std::make_unique<Matmul>(false);
   });
+  registry.add({"aten.mv.default"}, [](ArgReader& reader) -> std::unique_ptr<Op> {
+    reader.tensor("self");
+    reader.tensor("vec");
+    return std::make_unique<Matmul>(false);
+  });
+  registry.add({"aten.dot.default", "aten.vdot.default"},
+               [](ArgReader& reader) -> std::unique_ptr<Op> {
+                 reader.tensor("self");
+                 reader.tensor(reader.has("tensor") ? "tensor" : "other");
+                 return std::make_unique<Matmul>(false);
+               });
   registry.add({"aten.bmm.default"}, [](ArgReader& reader) -> std::unique_ptr<Op> {
     reader.tensor("self");
     reader.tensor("mat2");

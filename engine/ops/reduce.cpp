@@ -17,9 +17,9 @@ namespace {
 
 using Kind = ReduceProblem::Kind;
 
-constexpr std::string_view kNames[] = {"sum", "mean", "amax", "amin", "var", "std"};
+constexpr std::string_view kNames[] = {"sum", "mean", "amax", "amin", "var", "std", "norm"};
 
-/// sum, mean, amax, amin, var and std over some axes, or all.
+/// sum, mean, amax, amin, var, std and the Euclidean norm over some axes, or all.
 class Reduce final : public Op {
  public:
   Reduce(ArgReader& reader, Kind kind) : kind_(kind) {
@@ -29,6 +29,15 @@ class Reduce final : public Op {
     if (kind == Kind::kSum || kind == Kind::kMean) {
       take_float_dtype(reader);
     }
+    if (kind == Kind::kNorm) {
+      const char* order = reader.has("p") ? "p" : "ord";
+      const double value = reader.number(order, 2);
+      require(value == 2, ErrorCode::kUnsupported, "a norm of order ", value);
+      reader.ignore(order);
+      take_float_dtype(reader);
+    }
+    // max.dim, min.dim
+    has_positions_ = (kind == Kind::kMax || kind == Kind::kMin) && reader.output_count() > 1;
     if (kind == Kind::kVariance || kind == Kind::kDeviation) {
       correction_ = reader.boolean("unbiased", true) ? 1 : 0;
       if (reader.has("correction")) correction_ = reader.number("correction");
@@ -56,7 +65,14 @@ class Reduce final : public Op {
                 " over an empty axis of ", to_string(inputs[0]));
       }
     }
-    return {drop(kept_shape(inputs[0], reduced), reduced)};
+    const Shape shape = drop(kept_shape(inputs[0], reduced), reduced);
+    if (has_positions_) return {shape, shape};
+    return {shape};
+  }
+
+  void check(const Node& node) const override {
+    require(node.outputs.size() == 1 || !node.outputs[1]->is_used(), ErrorCode::kUnsupported,
+            name(), ": the positions are used; only the values are supported");
   }
 
   void evaluate(std::span<const Array* const> inputs, std::span<Array> outputs,
@@ -89,6 +105,11 @@ class Reduce final : public Op {
     if (kind_ == Kind::kMin) {
       std::fill(y.begin(), y.end(), kInf);
       each([](double& acc, double v, size_t) { acc = v < acc || std::isnan(v) ? v : acc; });
+      return;
+    }
+    if (kind_ == Kind::kNorm) {
+      each([](double& acc, double v, size_t) { acc += v * v; });
+      for (double& v : y) v = std::sqrt(v);
       return;
     }
     each([](double& acc, double v, size_t) { acc += v; });
@@ -154,6 +175,7 @@ class Reduce final : public Op {
   std::vector<int64_t> dims_;
   bool keepdim_ = false;
   double correction_ = 0;
+  bool has_positions_ = false;
 };
 
 template <Kind kKind>
@@ -166,9 +188,10 @@ std::unique_ptr<Op> make(ArgReader& reader) {
 void register_reduce(OpRegistry& registry) {
   registry.add({"aten.sum.default", "aten.sum.dim_IntList"}, make<Kind::kSum>);
   registry.add({"aten.mean.default", "aten.mean.dim"}, make<Kind::kMean>);
-  registry.add({"aten.amax.default"}, make<Kind::kMax>);
-  registry.add({"aten.amin.default"}, make<Kind::kMin>);
+  registry.add({"aten.amax.default", "aten.max.dim"}, make<Kind::kMax>);
+  registry.add({"aten.amin.default", "aten.min.dim"}, make<Kind::kMin>);
   registry.add({"aten.var.default", "aten.var.dim", "aten.var.correction"}, make<Kind::kVariance>);
+  registry.add({"aten.linalg_vector_norm.default", "aten.norm.ScalarOpt_dim"}, make<Kind::kNorm>);
   registry.add({"aten.std.default", "aten.std.dim", "aten.std.correction"}, make<Kind::kDeviation>);
 }
 

@@ -93,6 +93,9 @@ for x, y in [((6,), (6,)), ((3, 6), (6,)), ((6,), (6, 5)), ((2, 3, 6), (6,)), ((
              ((2, 1, 3, 6), (4, 6, 5)), ((3, 6), (2, 6, 5)), ((2, 3, 6), (6, 5))]:
     cases.add(f"matmul {list(x)} {list(y)}", "aten.matmul.default",
               {"self": tensor(*x), "other": tensor(*y)}, length=6)
+cases.add("mv", "aten.mv.default", {"self": random(3, 5, seed=1), "vec": random(5, seed=2)}, length=5)
+cases.add("dot", "aten.dot.default", {"self": random(5, seed=1), "tensor": random(5, seed=2)}, length=5)
+cases.add("vdot", "aten.vdot.default", {"self": random(5, seed=1), "other": random(5, seed=2)}, length=5)
 cases.add("matmul by a constant", "aten.matmul.default",
           {"self": tensor(2, 3, 6), "other": tensor(6, 5)}, constants=("other",), length=6)
 

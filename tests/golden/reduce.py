@@ -133,6 +133,11 @@ cases.add("native_group_norm", "aten.native_group_norm.default",
 cases.add("group_norm rank 2", "aten.group_norm.default",
           {"input": far[:, :, 0, 0], "num_groups": 2, "weight": weight},
           constants=("weight",))
+for dims, keepdim in [([1], True), ([0, 2], False), (None, False)]:
+    cases.add(f"vector norm {dims}", "aten.linalg_vector_norm.default",
+              {"self": far, "ord": 2, "dim": dims, "keepdim": keepdim}, length=12)
+cases.add("max.dim", "aten.max.dim", {"self": far, "dim": 1}, outputs=1)
+cases.add("min.dim", "aten.min.dim", {"self": far, "dim": -1, "keepdim": True}, outputs=1)
 cases.add("layer_norm last", "aten.layer_norm.default", {"input": far, "normalized_shape": [3]})
 table = random(2, 3, seed=9)
 cases.add("layer_norm affine", "aten.layer_norm.default",

@@ -22,6 +22,7 @@ class Case(NamedTuple):
     build: Callable[[], nn.Module]
     shapes: tuple  # One for each input, with a batch of 1.
     large: bool = False  # Takes seconds: no second form, no batch of 64.
+    mixes: bool = False  # A sample's result depends on the others of its batch.
 
 
 class Expression(nn.Module):
@@ -68,6 +69,281 @@ class SqueezeExcite(nn.Module):
     def forward(self, x):
         y = self.depthwise(self.expand(x))
         return x + self.project(y * self.gate(y))
+
+
+class PreActivation(nn.Module):
+    """BatchNorm, ReLU and convolution twice, and a shortcut around them."""
+
+    def __init__(self, inputs, outputs, stride=1):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(inputs), nn.ReLU(inplace=True),
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs), nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False))
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x):
+        return self.body(x * 1.0) + self.shortcut(x)
+
+
+class Inception(nn.Module):
+    """Parallel branches, one of them with average pooling, put together."""
+
+    def __init__(self, inputs, *, include_pad):
+        super().__init__()
+
+        def unit(i, o, *shape, **options):
+            return nn.Sequential(nn.Conv2d(i, o, *shape, bias=False, **options),
+                                 nn.BatchNorm2d(o, eps=1e-3), nn.ReLU())
+        self.branches = nn.ModuleList([
+            unit(inputs, 5, 1),
+            nn.Sequential(unit(inputs, 4, 1), unit(4, 7, (1, 7), padding=(0, 3)),
+                          unit(7, 6, (7, 1), padding=(3, 0))),
+            nn.Sequential(nn.AvgPool2d(3, 1, 1, count_include_pad=include_pad),
+                          unit(inputs, 3, 1)),
+            nn.MaxPool2d(3, 1, 1)])
+        self.norm = nn.BatchNorm2d(14 + inputs)
+
+    def forward(self, x):
+        return self.norm(torch.cat([branch(x) for branch in self.branches], 1))
+
+
+class UNet(nn.Module):
+    """Two levels down and up again, with the skipped features put beside the upsampled ones."""
+
+    def __init__(self, width, *, transposed):
+        super().__init__()
+
+        def block(i, o):
+            return nn.Sequential(nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(True),
+                                 nn.Conv2d(o, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(True))
+
+        def up(i, o):
+            if transposed:
+                return nn.ConvTranspose2d(i, o, 2, 2)
+            return nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+                                 nn.Conv2d(i, o, 1))
+        self.down = nn.ModuleList([block(3, width), block(width, 2 * width)])
+        self.bottom = block(2 * width, 4 * width)
+        self.up = nn.ModuleList([up(4 * width, 2 * width), up(2 * width, width)])
+        self.join = nn.ModuleList([block(4 * width, 2 * width), block(2 * width, width)])
+        self.head = nn.Conv2d(width, 2, 1)
+
+    def forward(self, x):
+        skipped = []
+        for block in self.down:
+            x = block(x)
+            skipped.append(x)
+            x = F.max_pool2d(x, 2)
+        x = self.bottom(x)
+        for up, join in zip(self.up, self.join):
+            x = join(torch.cat((skipped.pop(), up(x)), 1))
+        return torch.sigmoid(self.head(x))
+
+
+class ShuffleUnit(nn.Module):
+    """Half of the channels pass a depthwise-separable branch; then the halves are shuffled."""
+
+    def __init__(self, channels):
+        super().__init__()
+        half = channels // 2
+        self.branch = nn.Sequential(
+            nn.Conv2d(half, half, 1, bias=False), nn.BatchNorm2d(half), nn.ReLU(True),
+            nn.Conv2d(half, half, 3, 1, 1, groups=half, bias=False), nn.BatchNorm2d(half),
+            nn.Conv2d(half, half, 1, bias=False), nn.BatchNorm2d(half), nn.ReLU(True))
+
+    def forward(self, x):
+        a, b = x.chunk(2, dim=1)
+        y = torch.cat((a, self.branch(b)), 1)
+        n, c, h, w = y.shape
+        return y.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+
+class HandWrittenNorm(nn.Module):
+    """A tutorial's BatchNorm, which keeps its statistics as buffers."""
+
+    def __init__(self, shape, eps=1e-5):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.rand(shape) + 0.5)
+        self.beta = nn.Parameter(torch.randn(shape))
+        self.register_buffer("mean", torch.randn(shape))
+        self.register_buffer("var", torch.rand(shape) + 0.1)
+        self.eps = eps
+
+    def forward(self, x):
+        if self.training:
+            return x
+        return self.gamma * ((x - self.mean) / torch.sqrt(self.var + self.eps)) + self.beta
+
+
+def _nets():
+    for inputs, outputs, stride in ((8, 8, 1), (7, 13, 2)):
+        yield Case(f"pre-activation {inputs}-{outputs}", lambda i=inputs, o=outputs, s=stride:
+                   nn.Sequential(nn.Conv2d(3, i, 3, padding=1), PreActivation(i, o, s),
+                                 PreActivation(o, o), nn.BatchNorm2d(o), nn.ReLU()),
+                   ((1, 3, 11, 12),))
+    for include in (True, False):
+        yield Case(f"inception, padding counted {include}",
+                   lambda p=include: nn.Sequential(nn.Conv2d(3, 9, 3), Inception(9, include_pad=p)),
+                   ((1, 3, 13, 11),))
+    for transposed in (True, False):
+        yield Case(f"u-net transposed {transposed}",
+                   lambda t=transposed: UNet(5, transposed=t), ((1, 3, 16, 20),))
+    yield Case("shuffle unit", lambda: nn.Sequential(nn.Conv2d(3, 12, 3), ShuffleUnit(12),
+                                                     ShuffleUnit(12)), ((1, 3, 9, 9),))
+    yield Case("resnext", lambda: nn.Sequential(
+        nn.Conv2d(12, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU(True),
+        nn.Conv2d(24, 24, 3, 2, 1, groups=8, bias=False), nn.BatchNorm2d(24), nn.ReLU(True),
+        nn.Conv2d(24, 12, 1, bias=False), nn.BatchNorm2d(12)), ((1, 12, 9, 10),))
+    for shape in ((6, 1, 1), (1, 6, 1, 1)):
+        yield Case(f"hand-written norm {shape}", lambda s=shape: nn.Sequential(
+            nn.Conv2d(3, 6, 3, bias=False), HandWrittenNorm(s), nn.Sigmoid(), nn.AvgPool2d(2),
+            nn.Flatten(), nn.Linear(54, 5), HandWrittenNorm((5,)), nn.Sigmoid()), ((1, 3, 8, 8),))
+    yield Case("weight norm", lambda: nn.Sequential(
+        nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 5, 3)), nn.BatchNorm2d(5), nn.ReLU(),
+        nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(80, 4))), ((1, 3, 6, 6),))
+    yield Case("spectral norm", lambda: nn.Sequential(
+        nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 5, 3)), nn.BatchNorm2d(5), nn.ReLU()),
+        ((1, 3, 6, 6),))
+    yield Case("old weight norm", lambda: nn.Sequential(
+        nn.utils.weight_norm(nn.Conv2d(3, 5, 3)), nn.BatchNorm2d(5)), ((1, 3, 6, 6),))
+    for rank, norm, shape in ((2, nn.BatchNorm1d, (1, 6)), (4, nn.BatchNorm2d, (1, 6, 5, 4)),
+                              (3, nn.BatchNorm1d, (1, 6, 7)), (5, nn.BatchNorm3d, (1, 6, 3, 2, 4))):
+        for affine in (True, False):
+            yield Case(f"batch statistics rank {rank} affine {affine}", lambda n=norm, a=affine: n(
+                6, affine=a, track_running_stats=False), (shape,), mixes=True)
+    yield Case("batch statistics in a net", lambda: nn.Sequential(
+        nn.Conv2d(3, 7, 3, padding=1), nn.BatchNorm2d(7, track_running_stats=False), nn.ReLU(),
+        nn.Conv2d(7, 4, 1), nn.BatchNorm2d(4)), ((1, 3, 6, 7),), mixes=True)
+    yield Case("running average", lambda: nn.Sequential(
+        nn.Conv2d(3, 7, 3), nn.BatchNorm2d(7, momentum=None, eps=1e-3), nn.ReLU()),
+        ((1, 3, 6, 7),))
+    yield Case("dropouts in place", lambda: nn.Sequential(
+        nn.Conv2d(3, 7, 3), nn.BatchNorm2d(7), nn.ReLU(True), nn.Dropout2d(0.2, inplace=True),
+        nn.Flatten(), nn.Dropout(0.5, inplace=True), nn.Linear(140, 5),
+        nn.AlphaDropout(0.1, inplace=True)), ((1, 3, 6, 7),))
+    yield Case("bn dropout", lambda: nn.Sequential(nn.BatchNorm1d(6), nn.Dropout()), ((1, 6),))
+
+
+def _doubles():
+    image = (1, 6, 9, 10)
+    one = {
+        "float": lambda s, x: x.double().float() + x.to(torch.float32),
+        "double inside": lambda s, x: torch.softmax(x, 1, dtype=torch.float64).float(),
+        "double sums": lambda s, x: x.sum(1, dtype=torch.float64).float() + x.mean(
+            1, dtype=torch.float64).float(),
+        "type_as": lambda s, x: x.double().type_as(x),
+    }
+    for name, function in one.items():
+        yield Case(name, lambda f=function: Expression(f), (image,))
+
+
+def _more_layers():
+    """Variants of layers, each with odd sizes."""
+    image, signal, volume = (1, 6, 9, 10), (1, 6, 13), (1, 6, 5, 6, 7)
+    for layer in (nn.Conv1d(6, 4, 4, padding="same"), nn.Conv1d(6, 6, 3, dilation=3, groups=2),
+                  nn.ConvTranspose1d(6, 4, 5, 3, 2, 1, dilation=2),
+                  nn.InstanceNorm1d(6), nn.InstanceNorm1d(6, affine=True, track_running_stats=True),
+                  nn.MaxPool1d(4, 3, 2, ceil_mode=True), nn.AvgPool1d(3, 2, 1, ceil_mode=True),
+                  nn.AvgPool1d(3, 2, 1, count_include_pad=False), nn.AdaptiveAvgPool1d(5),
+                  nn.AdaptiveMaxPool1d(7), nn.ReflectionPad1d(3), nn.ReplicationPad1d((0, 4)),
+                  nn.CircularPad1d((2, 3)), nn.ZeroPad1d(2), nn.GroupNorm(2, 6), nn.PReLU(6),
+                  nn.LayerNorm((6, 13)), nn.Upsample(scale_factor=3, mode="nearest"),
+                  nn.Upsample(size=29, mode="linear")):
+        yield Case(f"1d {layer}", lambda a=layer: a, (signal,))
+    for layer in (nn.Conv2d(6, 4, (2, 4), padding="same", padding_mode="circular"),
+                  nn.Conv2d(6, 6, 3, padding=1, padding_mode="replicate", groups=3),
+                  nn.Conv2d(6, 8, (3, 2), (2, 1), (1, 0), (1, 3)),
+                  nn.Conv2d(6, 12, 3, padding="same", dilation=2, groups=6),
+                  nn.ConvTranspose2d(6, 9, (3, 4), (2, 3), (1, 2), (1, 2), groups=3),
+                  nn.ConvTranspose2d(6, 5, 3, 1, 1, dilation=(2, 1), bias=False),
+                  nn.ConvTranspose2d(6, 6, 4, 2, 1, groups=6),
+                  nn.InstanceNorm2d(6, track_running_stats=True, eps=1e-3),
+                  nn.GroupNorm(6, 6), nn.GroupNorm(2, 6, eps=1e-3), nn.LayerNorm((9, 10)),
+                  nn.MaxPool2d((3, 2), (1, 3), (1, 0), (2, 1)), nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+                  nn.AvgPool2d((3, 2), (2, 1), (1, 0), ceil_mode=True),
+                  nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
+                  nn.AvgPool2d(2, 1, divisor_override=3), nn.AdaptiveAvgPool2d((7, None)),
+                  nn.AdaptiveAvgPool2d((4, 7)), nn.AdaptiveMaxPool2d((5, 3)), nn.CircularPad2d(2),
+                  nn.ReflectionPad2d((0, 3, 1, 2)), nn.ReplicationPad2d((2, 0, 0, 3)),
+                  nn.ConstantPad2d((-1, 2, 1, -2), 1.5), nn.Softmax2d(), nn.LogSoftmax(-1),
+                  nn.LogSigmoid(), nn.Softplus(2), nn.SELU(), nn.CELU(0.5), nn.Mish(),
+                  nn.Softsign(), nn.Tanhshrink(), nn.Hardtanh(-2, 0.5), nn.Softmin(2),
+                  nn.ReLU6(inplace=True), nn.LeakyReLU(0.2, True), nn.Hardswish(True),
+                  nn.SiLU(True), nn.ELU(0.3, True), nn.PReLU(6, init=-0.1),
+                  nn.Upsample(scale_factor=(2, 3), mode="nearest"), nn.PixelUnshuffle(1),
+                  nn.Upsample(size=(5, 17), mode="bilinear"), nn.UpsamplingBilinear2d(scale_factor=2),
+                  nn.UpsamplingNearest2d(size=(13, 7)), nn.ChannelShuffle(3), nn.Unflatten(1, (2, 3)),
+                  nn.LocalResponseNorm(3), nn.ZeroPad2d(-1), nn.Flatten(1, 2)):
+        yield Case(f"2d {layer}", lambda a=layer: a, (image,))
+    for layer in (nn.Conv3d(6, 4, (1, 3, 2), padding="same"),
+                  nn.Conv3d(6, 6, 3, 2, 1, groups=3, bias=False),
+                  nn.ConvTranspose3d(6, 4, (2, 3, 3), (1, 2, 2), (0, 1, 1), (0, 1, 0), groups=2),
+                  nn.InstanceNorm3d(6, affine=True), nn.GroupNorm(3, 6),
+                  nn.InstanceNorm3d(6, affine=True, track_running_stats=True),
+                  nn.MaxPool3d((1, 2, 3), ceil_mode=True), nn.AvgPool3d(3, 2, 1),
+                  nn.AvgPool3d(3, 2, 1, count_include_pad=False), nn.AdaptiveAvgPool3d((2, 3, 5)),
+                  nn.AdaptiveMaxPool3d((2, 1, 3)), nn.ReplicationPad3d(1), nn.ReflectionPad3d(1),
+                  nn.CircularPad3d(1), nn.ConstantPad3d(1, 0.5),
+                  nn.Upsample(scale_factor=2, mode="trilinear"),
+                  nn.Upsample(scale_factor=2, mode="nearest")):
+        yield Case(f"3d {layer}", lambda a=layer: a, (volume,))
+    for bias in (True, False):
+        yield Case(f"layer norm bias {bias}", lambda b=bias: nn.Sequential(
+            nn.Linear(7, 33), nn.LayerNorm(33, bias=b), nn.GELU("tanh"), nn.Linear(33, 3)),
+            ((1, 7),))
+    yield Case("linear rank 4", lambda: nn.Sequential(nn.Linear(10, 7), nn.ReLU(),
+                                                      nn.Linear(7, 1, bias=False)), (image,))
+    yield Case("bilinear", lambda: nn.Bilinear(4, 6, 3), ((1, 4), (1, 6)))
+
+
+def _more_expressions():
+    image = (1, 6, 5, 4)
+    one = {
+        "nearest-exact": lambda s, x: F.interpolate(x, scale_factor=1.5, mode="nearest-exact"),
+        "index channels": lambda s, x: x[:, [3, 1, 5, 0]] + x[:, torch.tensor([0, 1, 2, -1])],
+        "index rows": lambda s, x: x[:, :, torch.arange(4, -1, -1)] * x.flip(2),
+        "index points": lambda s, x: x[:, :, [0, 2, 4], [1, 1, 3]],
+        "index select": lambda s, x: x.index_select(1, torch.tensor([5, 0, 0])),
+        "steps": lambda s, x: x[:, ::2, 1::2, ::3] + x[:, 1::2, :4:2, :3:2],
+        "negative slices": lambda s, x: x[:, -4:-1, :-2, 1:],
+        "ellipsis": lambda s, x: x[..., None, 1:3].squeeze(-2),
+        "split with remainder": lambda s, x: torch.cat([t * i for i, t in enumerate(
+            x.split(4, 1))], 1),
+        "chunk with remainder": lambda s, x: torch.cat(x.chunk(4, 2)[::-1], 2),
+        "unbind": lambda s, x: x.unbind(1)[2] * x.unbind(1)[-1],
+        "powers": lambda s, x: (x.abs() + 0.1) ** 1.7 + 2 ** x + (x * x + 1) ** -0.5 + x ** -2,
+        "pow tensor": lambda s, x: (x.abs() + 0.1) ** (x * 0.5),
+        "roots": lambda s, x: torch.rsqrt(x.abs() + 0.01) + torch.sqrt(x * x),
+        "means": lambda s, x: x.mean(1) + x.mean((1,), keepdim=True).squeeze(1),
+        "sums": lambda s, x: x.sum((1, 3), keepdim=True) + x.sum((2,), keepdim=True),
+        "deviations": lambda s, x: x.var((2, 3)) + x.std(1, correction=0).mean((1, 2))[:, None],
+        "norms": lambda s, x: F.normalize(x, dim=1) + x / x.norm(dim=(2, 3), keepdim=True),
+        "maximum": lambda s, x: torch.maximum(x, 1 - x) + torch.minimum(x, x * 2),
+        "max over an axis": lambda s, x: x.max(1).values + x.min(1).values,
+        "comparison": lambda s, x: (x > 0).float() * x,
+        "broadcast matmul": lambda s, x: torch.matmul(x.unsqueeze(1), x.transpose(2, 3)[:, :1, None]
+            .squeeze(2).unsqueeze(1)),
+        "bmm": lambda s, x: torch.bmm(x.flatten(1, 2), x.flatten(1, 2).transpose(1, 2)),
+        "outer broadcast": lambda s, x: x[:, :, :, :1] * x[:, :, :1, :] + x[:, :1],
+        "div numbers": lambda s, x: 3 / (x * x + 1) - 2 / (x.abs() + 1) + x / 7,
+        "subtract": lambda s, x: torch.sub(x, x * x, alpha=2) + torch.rsub(x, 3),
+        "sigmoid gate": lambda s, x: x * torch.sigmoid(1.702 * x),
+        "tanh gelu by hand": lambda s, x: 0.5 * x * (1 + torch.tanh(
+            0.7978845608 * (x + 0.044715 * x ** 3))),
+        "hardswish by hand": lambda s, x: x * F.relu6(x + 3) / 6,
+        "mish by hand": lambda s, x: x * torch.tanh(F.softplus(x)),
+        "log_softmax nll": lambda s, x: F.log_softmax(x.flatten(1), dim=1)[:, ::3],
+        "expand": lambda s, x: x[:, :1].expand(-1, 4, -1, -1) + 1,
+        "repeat": lambda s, x: x.repeat(1, 2, 1, 1) + x.repeat_interleave(2, 1),
+        "movedim": lambda s, x: x.movedim(1, -1).contiguous().view(x.size(0), -1, 3),
+        "pixel shuffle": lambda s, x: F.pixel_shuffle(x[:, :4], 2),
+        "ones": lambda s, x: x + torch.ones(4) - torch.zeros(5, 4) + torch.full((1,), 2.0),
+
+    }
+    for name, function in one.items():
+        yield Case(name, lambda f=function: Expression(f), (image,))
 
 
 def _named_models():
@@ -295,5 +571,6 @@ def _expressions():
 
 def cases():
     """All cases, the large ones last."""
-    found = [*_named_models(), *_convolutions(), *_folding(), *_layers(), *_expressions()]
+    found = [*_named_models(), *_convolutions(), *_folding(), *_layers(), *_expressions(),
+             *_nets(), *_more_layers(), *_more_expressions(), *_doubles()]
     return sorted(found, key=lambda case: case.large)
