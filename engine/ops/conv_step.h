@@ -177,7 +177,8 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
                           const IgemmPhase& phase, const std::vector<double>& bias) {
   const Shape& x = builder.input_shape(0);
   const size_t spatial = x.size() - 1 - batched;
-  if (epilogue.residual || (epilogue.affine && !batched) || spatial > 2) return false;
+  if (builder.use_onednn() || epilogue.residual || (epilogue.affine && !batched)) return false;
+  if (spatial > 2) return false;
   TensorDesc desc = builder.input_desc(0);
   const size_t channel = batched;
   // What lies in another order, or is expanded, is copied into planes.
