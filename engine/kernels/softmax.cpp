@@ -171,6 +171,7 @@ class SoftmaxKernel final : public Kernel {
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const int64_t count = outer_size_ * blocks_;
+    if (along_.size == 0) return;
     team.for_each((count + group_ - 1) / group_, [&](int64_t task, int) {
       const int64_t end = std::min(count, (task + 1) * group_);
       for (int64_t i = task * group_; i < end; ++i) one(args.in[0], args.out[0], i);

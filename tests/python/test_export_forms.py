@@ -76,6 +76,11 @@ class Forms(ExportCase):
             "--allow-untracked")
         self.assertIn("bn1.moving_mean, bn1.moving_var", notes[0])
 
+    def test_batch_norm_without_running_statistics(self):
+        model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3, track_running_stats=False))
+        _, notes = self.assert_exports(self.save(model), shapes="1x2x4x4")
+        self.assertTrue(any("1: batch_norm has no running statistics" in note for note in notes))
+
     def test_weight_norm_and_pruning_are_not_untracked(self):
         def build():
             torch.manual_seed(0)

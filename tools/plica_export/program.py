@@ -44,7 +44,7 @@ def _module_path(node):
     return entries[-1][0] if entries and entries[-1][0] else node.name
 
 
-def _refuse_training(program):
+def _refuse_training(program, note):
     for node in program.graph.nodes:
         if node.op != "call_function":
             continue
@@ -58,10 +58,13 @@ def _refuse_training(program):
             not _is_constant(args["input"], program)
         if name in ("batch_norm", "dropout", "alpha_dropout", "feature_dropout") and on_data and \
                 args.get("training", args.get("train")):
-            why = ("has no running statistics" if args.get("running_mean") is None and
-                   name == "batch_norm" else "is in training mode")
-            raise Refusal(f"{_module_path(node)}: {name} {why}, so its output depends on the whole "
-                          "batch or on chance: Plica runs models as eval() leaves them")
+            if name == "batch_norm" and args.get("running_mean") is None:
+                note(f"{_module_path(node)}: batch_norm has no running statistics, so each output "
+                     "depends on the whole batch")
+                continue
+            raise Refusal(f"{_module_path(node)}: {name} is in training mode, so its output "
+                          "depends on the whole batch or on chance: Plica runs models as eval() "
+                          "leaves them")
 
 
 def _is_constant(node, program):
@@ -124,7 +127,7 @@ def to_program(model, shapes, note, static_batch=False, batch_max=DEFAULT_BATCH_
             program = _export(model, given)
         except Exception as error:
             raise Refusal(f"torch.export refuses the model: {_reason(error)}") from error
-    _refuse_training(program)
+    _refuse_training(program, note)
     for inputs, outputs in expected:
         if not agree(run(program.module(), inputs), outputs, 1e-5):
             raise Refusal("the exported program computes something else than the module")
