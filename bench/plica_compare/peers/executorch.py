@@ -9,7 +9,7 @@ class ExecuTorch(Engine):
     requirements = ("executorch_needs", "executorch")
     package = "executorch"
     suffix = ".pte"
-    note = "called through Python"
+    note = "called through Python, which also loads PyTorch into its memory"
 
     def export(self, source, path, threads):
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner

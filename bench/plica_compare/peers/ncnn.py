@@ -1,3 +1,4 @@
+import contextlib
 import os
 import pathlib
 
@@ -21,7 +22,9 @@ class Ncnn(Engine):
         before = pathlib.Path.cwd()
         os.chdir(path)
         try:
-            pnnx.export(source.module(), "net.pt", (source.example(batch=1),), fp16=False)
+            # Last of all it loads a Python file that it wrote itself, which may not even parse.
+            with contextlib.suppress(SyntaxError):
+                pnnx.export(source.module(), "net.pt", (source.example(batch=1),), fp16=False)
         finally:
             os.chdir(before)
             for file in path.iterdir():
