@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <new>
 #include <utility>
@@ -28,6 +29,41 @@ AlignedBuffer allocate_arena(size_t bytes) {
   fail(ErrorCode::kInvalid, "these input shapes need a workspace of ", bytes >> 20,
        " MiB, more than this machine has");
 }
+
+using Clock = std::chrono::steady_clock;
+
+int64_t nanoseconds(Clock::time_point start, Clock::time_point end) {
+  return std::chrono::nanoseconds(end - start).count();
+}
+
+/// Measures how long the threads of another team are at work.
+class ProfiledTeam final : public Team {
+ public:
+  explicit ProfiledTeam(Team& team) : Team(team.size()), team_(team) {}
+  /// Wall-clock time in parallel loops since reset().
+  int64_t loops() const { return loops_; }
+  /// Time in tasks of those loops, summed over the threads.
+  int64_t busy() const { return busy_.load(); }
+  void reset() {
+    loops_ = 0;
+    busy_ = 0;
+  }
+
+ private:
+  void run(int64_t count, TaskFn fn, void* body) override {
+    const Clock::time_point start = Clock::now();
+    team_.for_each(count, [&](int64_t task, int worker) {
+      const Clock::time_point begin = Clock::now();
+      fn(body, task, worker);
+      busy_ += nanoseconds(begin, Clock::now());
+    });
+    loops_ += nanoseconds(start, Clock::now());
+  }
+
+  Team& team_;
+  int64_t loops_ = 0;
+  std::atomic<int64_t> busy_{0};
+};
 
 }  // namespace
 
@@ -97,15 +133,20 @@ void Executor::run(const float* const* inputs, float* const* outputs, int thread
 }
 
 void Executor::run_profiled(const float* const* inputs, float* const* outputs, int threads,
-                            const std::function<void(size_t, int64_t)>& observe) {
-  using Clock = std::chrono::steady_clock;
+                            const std::function<void(const StepTiming&)>& observe) {
   patch(inputs, outputs);
   const FlushDenormals flush;
-  ThreadPool::Lease team(threads);
+  ThreadPool::Lease lease(threads);
+  ProfiledTeam team(lease);
+  const Clock::time_point begin = Clock::now();
   for (size_t i = 0; i < calls_.size(); ++i) {
-    const auto start = Clock::now();
+    const Clock::time_point start = Clock::now();
     calls_[i].kernel->run(calls_[i].args, team);
-    observe(i, std::chrono::nanoseconds(Clock::now() - start).count());
+    const int64_t time = nanoseconds(start, Clock::now());
+    // Outside of parallel loops the calling thread is at work and the others wait.
+    const int64_t serial = std::max<int64_t>(0, time - team.loops());
+    observe({i, nanoseconds(begin, start), time, team.busy() + serial});
+    team.reset();
   }
 }
 

@@ -11,6 +11,15 @@
 
 namespace plica {
 
+/// How long one step of a profiled run took.
+struct StepTiming {
+  size_t step;
+  int64_t start;  ///< Nanoseconds since the run began.
+  int64_t nanoseconds;
+  /// Time that all threads together spent in tasks: nanoseconds x threads if none ever waited.
+  int64_t busy;
+};
+
 /// A plan with the memory to run it. One caller at a time.
 class Executor {
  public:
@@ -23,9 +32,9 @@ class Executor {
   /// `inputs` and `outputs` point to dense row-major tensors of the plan's shapes. Neither
   /// allocates nor throws nor locks.
   void run(const float* const* inputs, float* const* outputs, int threads) noexcept;
-  /// The same, calling observe(step index, nanoseconds) after each step.
+  /// The same, calling observe after each step.
   void run_profiled(const float* const* inputs, float* const* outputs, int threads,
-                    const std::function<void(size_t, int64_t)>& observe);
+                    const std::function<void(const StepTiming&)>& observe);
 
   /// The value called `name` as the last run left it, in row-major order. Needs
   /// PlanOptions::keep_values; null if the graph has no such value in the arena.

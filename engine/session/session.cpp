@@ -82,7 +82,7 @@ void Session::Impl::run(std::span<const ConstTensor> inputs, std::span<const Ten
 
 void Session::Impl::run_profiled(std::span<const ConstTensor> inputs,
                                  std::span<const Tensor> outputs,
-                                 const std::function<void(size_t, int64_t)>& observe) {
+                                 const std::function<void(const StepTiming&)>& observe) {
   check(inputs, outputs);
   executor_.run_profiled(input_pointers_.data(), output_pointers_.data(), threads, observe);
 }

@@ -19,9 +19,9 @@ struct Session::Impl {
 
   void prepare(const std::vector<Shape>& input_shapes);
   void run(std::span<const ConstTensor> inputs, std::span<const Tensor> outputs);
-  /// The same, calling observe(step index, nanoseconds) after each step.
+  /// The same, calling observe after each step.
   void run_profiled(std::span<const ConstTensor> inputs, std::span<const Tensor> outputs,
-                    const std::function<void(size_t, int64_t)>& observe);
+                    const std::function<void(const StepTiming&)>& observe);
 
   const Plan& plan() const { return executor_.plan(); }
   /// The value called `name` as the last run left it, in row-major order. Needs keep_values; null

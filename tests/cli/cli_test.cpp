@@ -260,5 +260,28 @@ TEST_CASE("bench reports every figure", "[cli]") {
   CHECK(fs::file_size(folder / "b.html") > 500);
 }
 
+TEST_CASE("bench traces steps and compares with a baseline", "[cli]") {
+  const Folder folder;
+  REQUIRE(plica({"bench", kCircles, "--seconds", "0.05", "--json", folder / "b.json", "--trace",
+                 folder / "t.json"})
+              .code == kSuccess);
+  std::ifstream file(folder / "t.json");
+  const json events = json::parse(file)["traceEvents"];
+  REQUIRE(events.size() > 1);
+  for (const json& event : events) {
+    CHECK(event["ph"] == "X");
+    CHECK(event["dur"].get<double>() >= 0);
+  }
+  // So large a tolerance passes however busy the machine is.
+  const Result same = plica({"bench", kCircles, "--seconds", "0.05", "--baseline",
+                             folder / "b.json", "--tolerance", "1000"});
+  INFO(same.err);
+  CHECK(same.code == kSuccess);
+  CHECK(contains(same.out, "baseline"));
+  CHECK(plica({"bench", kCircles, "--baseline", folder / "none.json"}).code == kBadInput);
+  CHECK(plica({"bench", kCircles, "--seconds", "0.05", "--baseline", folder / "t.json"}).code ==
+        kBadInput);
+}
+
 }  // namespace
 }  // namespace plica::cli

@@ -6,9 +6,12 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/fail.h"
+#include "engine/kernels/peak.h"
 #include "engine/session/session_impl.h"
 #include "tools/plica/allocations.h"
+#include "tools/plica/bench_baseline.h"
 #include "tools/plica/bench_report.h"
+#include "tools/plica/bench_trace.h"
 #include "tools/plica/cli.h"
 #include "tools/plica/format.h"
 #include "tools/plica/model_args.h"
@@ -22,6 +25,9 @@ namespace {
 
 /// Enough for stable tails; a longer run of a tiny network would only fill memory.
 constexpr size_t kMaxRuns = 2'000'000;
+constexpr size_t kTracedRuns = 5;
+/// Enough for a rank test; each is long enough to hide that neighbouring runs resemble each other.
+constexpr size_t kBlocks = 40;
 
 int64_t peak_rss_bytes() {
   rusage usage{};
@@ -36,6 +42,9 @@ struct Result {
   Latencies latencies;
   double elapsed = 0;
   std::vector<double> step_seconds;  ///< Median of each step.
+  std::vector<double> step_busy;     ///< Share of the threads' time at work, likewise.
+  std::vector<std::vector<StepTiming>> traced;
+  double peak_flops = 0;  ///< Measured, per second and thread.
 };
 
 class BenchCommand : public Command {
@@ -51,11 +60,22 @@ class BenchCommand : public Command {
                    "Write the result as JSON into this file ('-': standard output)")
         ->type_name("FILE");
     app.add_option("--report", report_, "Write the result as a page of HTML")->type_name("FILE");
+    app.add_option("--trace", trace_,
+                   "Write the steps of some runs for chrome://tracing or Perfetto")
+        ->type_name("FILE");
+    app.add_option("--baseline", baseline_,
+                   "Compare with a file of --json; exit code 1 if this run is slower")
+        ->type_name("FILE");
+    app.add_option("--tolerance", tolerance_, "Percent that --baseline lets pass")
+        ->check(CLI::Range(0.0, 1000.0))
+        ->capture_default_str();
     app.add_flag("--no-steps", no_steps_, "Leave the table of steps out");
   }
 
   int execute(Console& console) override {
     Result result;
+    nlohmann::json before;
+    if (!baseline_.empty()) before = read_baseline(baseline_);
     Stopwatch watch;
     const Model model = Model::load(model_.path, model_.load_options());
     result.load = watch.seconds();
@@ -80,16 +100,20 @@ class BenchCommand : public Command {
     result.first_run = watch.seconds();
     result.peak_rss = peak_rss_bytes();
     measure(console, session, inputs, targets, result);
-    if (!no_steps_) measure_steps(session, inputs, targets, result);
+    if (!no_steps_ || !trace_.empty()) measure_steps(session, inputs, targets, result);
 
     if (json_ != "-") print(console, session, result);
-    if (json_.empty() && report_.empty()) return kSuccess;
+    if (!trace_.empty())
+      write_file(trace_, bench_trace(session.plan(), session.threads, result.traced).dump());
     const nlohmann::json root = to_json(session, result);
     const std::string text = root.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
     if (json_ == "-") console.out << text << '\n';
     if (!json_.empty() && json_ != "-") write_file(json_, text);
     if (!report_.empty()) write_file(report_, bench_report(root));
-    return kSuccess;
+    if (baseline_.empty()) return kSuccess;
+    const BaselineVerdict verdict = compare_with_baseline(root, before, tolerance_ / 100);
+    (json_ == "-" ? console.err : console.out) << "baseline      " << verdict.text << '\n';
+    return verdict.regression ? kCheckFailed : kSuccess;
   }
 
  private:
@@ -123,13 +147,23 @@ class BenchCommand : public Command {
 
   void measure_steps(Session::Impl& session, std::span<const ConstTensor> inputs,
                      std::span<const Tensor> targets, Result& result) const {
-    std::vector<Latencies> steps(session.plan().steps.size());
+    std::vector<Latencies> steps(session.plan().steps.size()), busy(steps.size());
+    std::vector<StepTiming> run_steps;
     const Stopwatch watch;
-    for (int run = 0; run < 3 || (watch.seconds() < seconds_ / 2 && run < 1000); ++run)
-      session.run_profiled(inputs, targets, [&](size_t step, int64_t nanoseconds) {
-        steps[step].add(static_cast<double>(nanoseconds) * 1e-9);
+    for (int run = 0; run < 3 || (watch.seconds() < seconds_ / 2 && run < 1000); ++run) {
+      run_steps.clear();
+      session.run_profiled(inputs, targets, [&](const StepTiming& timing) {
+        const auto time = static_cast<double>(timing.nanoseconds);
+        steps[timing.step].add(time * 1e-9);
+        busy[timing.step].add(time > 0 ? static_cast<double>(timing.busy) / (time * session.threads)
+                                       : 1);
+        run_steps.push_back(timing);
       });
+      if (result.traced.size() < kTracedRuns) result.traced.push_back(run_steps);
+    }
     for (const Latencies& step : steps) result.step_seconds.push_back(step.percentile(0.5));
+    for (const Latencies& step : busy) result.step_busy.push_back(step.percentile(0.5));
+    result.peak_flops = measure_multiply_add_peak();
   }
 
   /// Inputs of one run: the leading dimension of the first input.
@@ -155,6 +189,11 @@ class BenchCommand : public Command {
                        format_seconds(times.percentile(0.99)) + ", p99.9 " +
                        format_seconds(times.percentile(0.999)) + " (" +
                        format_count(static_cast<int64_t>(times.count())) + " runs)");
+    const auto interval = [&](double p) {
+      const Interval bounds = times.percentile_interval(p);
+      return format_seconds(bounds.low) + " .. " + format_seconds(bounds.high);
+    };
+    row("95 % sure", "p50 " + interval(0.5) + ", p99.9 " + interval(0.999));
     std::string throughput =
         format_count(static_cast<int64_t>(static_cast<double>(times.count()) *
                                           static_cast<double>(batch_of(plan)) / result.elapsed)) +
@@ -171,19 +210,28 @@ class BenchCommand : public Command {
     if (result.allocations >= 0)
       row("allocations", format_count(result.allocations) + " in " +
                              format_count(static_cast<int64_t>(times.count())) + " runs");
-    if (!result.step_seconds.empty()) print_steps(console, plan, result.step_seconds);
+    if (result.peak_flops > 0)
+      row("peak", format_number(result.peak_flops * 1e-9) + " GFLOP/s per thread, measured, " +
+                      peak_target());
+    if (!no_steps_) print_steps(console, plan, session.threads, result);
   }
 
-  static void print_steps(Console& console, const Plan& plan, const std::vector<double>& seconds) {
+  static void print_steps(Console& console, const Plan& plan, int threads, const Result& result) {
     double total = 0;
-    for (const double value : seconds) total += value;
-    Table table({">step", "node", "kernel", "output", ">time", ">share", ">GFLOP/s"});
+    for (const double value : result.step_seconds) total += value;
+    Table table({">step", "node", "kernel", "output", ">time", ">share", ">GFLOP/s", ">of peak",
+                 ">GB/s", ">busy"});
     for (size_t i = 0; i < plan.steps.size(); ++i) {
       const Step& step = plan.steps[i];
-      const double rate = seconds[i] > 0 ? static_cast<double>(step.flops) / seconds[i] * 1e-9 : 0;
+      const double seconds = result.step_seconds[i];
+      const double rate = seconds > 0 ? static_cast<double>(step.flops) / seconds : 0;
+      const double traffic = seconds > 0 ? static_cast<double>(step.bytes) / seconds : 0;
       table.add({std::to_string(i), printable(step.node), step.kernel_name,
-                 to_string(step.output_shape), format_seconds(seconds[i]),
-                 total > 0 ? format_percent(seconds[i] / total) : "", format_number(rate)});
+                 to_string(step.output_shape), format_seconds(seconds),
+                 total > 0 ? format_percent(seconds / total) : "", format_number(rate * 1e-9),
+                 step.flops > 0 ? format_percent(rate / (result.peak_flops * threads)) : "",
+                 format_number(traffic * 1e-9),
+                 threads > 1 ? format_percent(result.step_busy[i]) : ""});
     }
     console.out << '\n';
     table.print(console.out);
@@ -202,6 +250,10 @@ class BenchCommand : public Command {
                    {"p90", times.percentile(0.9)},
                    {"p99", times.percentile(0.99)},
                    {"p99.9", times.percentile(0.999)}}},
+                 {"confidence_95_seconds",
+                  {{"p50", interval_json(times, 0.5)}, {"p99.9", interval_json(times, 0.999)}}},
+                 {"block_medians", times.block_medians(kBlocks)},
+                 {"peak_flops_per_thread", result.peak_flops},
                  {"samples_per_second", static_cast<double>(times.count()) *
                                             static_cast<double>(batch_of(plan)) / result.elapsed},
                  {"flops", plan.flops},
@@ -216,8 +268,15 @@ class BenchCommand : public Command {
       root["steps"].push_back({{"node", plan.steps[i].node},
                                {"kernel", plan.steps[i].kernel_name},
                                {"flops", plan.steps[i].flops},
+                               {"bytes", plan.steps[i].bytes},
+                               {"threads_busy", result.step_busy[i]},
                                {"seconds", result.step_seconds[i]}});
     return root;
+  }
+
+  static nlohmann::json interval_json(const Latencies& times, double p) {
+    const Interval bounds = times.percentile_interval(p);
+    return {bounds.low, bounds.high};
   }
 
   static void write_file(const std::string& path, const std::string& text) {
@@ -230,7 +289,8 @@ class BenchCommand : public Command {
   ModelArgs model_;
   InputArgs inputs_;
   double seconds_ = 3;
-  std::string json_, report_;
+  double tolerance_ = 3;
+  std::string json_, report_, trace_, baseline_;
   bool no_steps_ = false;
 };
 

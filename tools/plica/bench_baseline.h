@@ -1,0 +1,25 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace plica::cli {
+
+struct BaselineVerdict {
+  double ratio = 1;        ///< Median now / median before.
+  double probability = 1;  ///< Of a difference like this by chance.
+  bool regression = false;
+  std::string text;  ///< One line for people.
+};
+
+/// Compares two results of `plica bench --json`. It is a regression if the median is more than
+/// `tolerance` (a fraction) larger and a rank test finds that below 1 % likely by chance. Throws
+/// Error (kFormat, kUsage) if `before` is no such result or is of another model, shape or number of
+/// threads.
+BaselineVerdict compare_with_baseline(const nlohmann::json& now, const nlohmann::json& before,
+                                      double tolerance);
+
+/// Reads a file that `plica bench --json` wrote. Throws Error (kIo, kFormat).
+nlohmann::json read_baseline(const std::string& path);
+
+}  // namespace plica::cli
