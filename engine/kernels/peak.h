@@ -12,7 +12,8 @@ namespace plica {
 /// has five floats: four operands, small so that nothing overflows, and the result.
 double multiply_add_operations(int64_t iterations, float* numbers);
 
-/// Reads `count` floats in order and returns their sum, so that the reading cannot be left out.
+/// Reads `count` floats in order, but for what is left of eight vectors, and returns their sum, so
+/// that the reading cannot be left out.
 float read_floats(const float* data, size_t count);
 
 /// The instruction set, as Highway calls it.
