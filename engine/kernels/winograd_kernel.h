@@ -9,8 +9,9 @@
 
 namespace plica {
 
-/// The tile that should compute `shape`: 4, 2, or 0 for direct summation. `strict`: at most 2.
-int winograd_choice(const IgemmShape& shape, bool strict);
+/// The tile that should compute `shape`, whatever its batch: 4, 2, or 0 for direct summation.
+/// `strict`: at most 2.
+int winograd_choice(const IgemmShape& batch, bool strict);
 
 /// How the work is cut, for speed alone: the bits do not depend on it.
 struct WinogradTiling {

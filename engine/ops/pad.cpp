@@ -49,7 +49,7 @@ class Pad : public MoveOp {
     Shape result;
     for (int64_t axis = 0; axis < rank; ++axis) {
       const auto [before, after] = amounts(axis, rank, bindings);
-      check(in[axis], axis, before, after);
+      check_amounts(in[axis], axis, before, after);
       result.push_back(checked_add(in[axis], checked_add(before, after)));
     }
     return result;
@@ -99,7 +99,7 @@ class Pad : public MoveOp {
     return {amounts_[2 * pair].evaluate(bindings), amounts_[2 * pair + 1].evaluate(bindings)};
   }
 
-  void check(int64_t size, int64_t axis, int64_t before, int64_t after) const {
+  void check_amounts(int64_t size, int64_t axis, int64_t before, int64_t after) const {
     const int64_t limit = mode_ == PadMode::kReflect ? size - 1 : size;
     const bool wraps = mode_ == PadMode::kReflect || mode_ == PadMode::kCircular;
     require(!wraps || (before <= limit && after <= limit) || (before == 0 && after == 0),
