@@ -94,7 +94,7 @@ int winograd_choice(const IgemmShape& batch, bool strict) {
   // weights are packed once.
   IgemmShape shape = batch;
   shape.n = 1;
-  if (!is_winograd_shape(shape) || shape.rows() == 0) return 0;
+  if (!is_winograd_shape(shape) || batch.rows() == 0) return 0;
   const auto ic = static_cast<double>(shape.ic);
   const auto oc = static_cast<double>(igemm_padded_columns(shape));
   // Transforms work on whole vectors.
