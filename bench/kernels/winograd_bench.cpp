@@ -1,7 +1,7 @@
 // Times Winograd's F(2x2, 3x3) and F(4x4, 3x3) against the implicit GEMM on 3x3 layers of known
 // nets, one thread. The candidates take turns, so that a busy machine slows all of them.
 //
-//   winograd_bench [repetitions] [batch] [first layer] [last layer] [tiles of a block] [panels]
+//   winograd_bench [repetitions] [batch] [first layer] [last layer] [tiles of a block]
 
 #include <algorithm>
 #include <chrono>
@@ -103,17 +103,15 @@ std::unique_ptr<Candidate> direct(Data& data) {
                                      igemm_bytes_per_thread({part}));
 }
 
-std::unique_ptr<Candidate> winograd(Data& data, int m, int64_t tiles, int64_t group) {
+std::unique_ptr<Candidate> winograd(Data& data, int m, int64_t tiles) {
   auto packed =
       std::make_shared<AlignedBuffer>(winograd_packed_size(data.shape, m) * sizeof(float));
   winograd_pack(data.shape, m, data.weights, packed->floats());
-  WinogradTiling tiling = winograd_tiling(data.shape, m);
-  if (tiles > 0) tiling.tiles = std::min(tiles, winograd_tiles(data.shape, m));
-  const int64_t panels = (data.shape.oc + igemm_tile().panel - 1) / igemm_tile().panel;
-  if (group > 0) tiling.group = std::min(group, panels);
-  std::printf("%4ld/%-2ld ", tiling.tiles, tiling.group);
-  return std::make_unique<Candidate>(data, make_winograd(m, data.part(*packed), {}, packed, tiling),
-                                     winograd_bytes_per_thread(m, data.shape, tiling));
+  if (tiles == 0) tiles = winograd_block_tiles(data.shape, m);
+  tiles = std::min(tiles, winograd_tiles(data.shape, m));
+  std::printf("%4ld ", tiles);
+  return std::make_unique<Candidate>(data, make_winograd(m, data.part(*packed), {}, packed, tiles),
+                                     winograd_bytes_per_thread(m, data.shape, tiles));
 }
 
 /// Largest difference from the direct one in units of its largest output.
@@ -126,15 +124,15 @@ double difference(const Candidate& a, const Candidate& b, int64_t count) {
   return error / largest;
 }
 
-int run(int repetitions, int64_t batch, int first, int last, int64_t tiles, int64_t group) {
+int run(int repetitions, int64_t batch, int first, int last, int64_t tiles) {
   std::printf(
-      "tiles/panels per block of F(2) and F(4); GFLOP/s of direct, F(2), F(4) in terms of direct;\n"
+      "tiles per block of F(2) and F(4); GFLOP/s of direct, F(2), F(4) in terms of direct;\n"
       "speed-up; difference from direct\n");
   for (int i = first; i < last; ++i) {
     const Layer& l = kLayers[i];
     Data data(l, batch);
-    std::unique_ptr<Candidate> all[3] = {direct(data), winograd(data, 2, tiles, group),
-                                         winograd(data, 4, tiles, group)};
+    std::unique_ptr<Candidate> all[3] = {direct(data), winograd(data, 2, tiles),
+                                         winograd(data, 4, tiles)};
     // Between runs, as in a net, the caches are full of something else.
     AlignedBuffer other(4 << 20);
     for (int r = 0; r < repetitions; ++r) {
@@ -160,5 +158,5 @@ int run(int repetitions, int64_t batch, int first, int last, int64_t tiles, int6
 int main(int argc, char** argv) {
   const auto arg = [&](int i, int otherwise) { return argc > i ? std::atoi(argv[i]) : otherwise; };
   const int layers = static_cast<int>(std::size(plica::kLayers));
-  return plica::run(arg(1, 9), arg(2, 1), arg(3, 0), arg(4, layers - 1) + 1, arg(5, 0), arg(6, 0));
+  return plica::run(arg(1, 9), arg(2, 1), arg(3, 0), arg(4, layers - 1) + 1, arg(5, 0));
 }

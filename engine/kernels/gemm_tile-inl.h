@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <utility>
 
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 #ifndef PLICA_ENGINE_KERNELS_GEMM_TILE_ONCE_
@@ -20,8 +19,10 @@ struct GemmTile {
   int64_t depth;
   float* c;
   int64_t c_stride;
-  bool add;               ///< To what is in `c`.
-  const float* upcoming;  ///< What will be read as `b` next: [depth][vectors * lanes], or anything.
+  bool add;  ///< To what is in `c`.
+  // What of `b` will be needed soon, and the distance in floats to go on by for each of `depth`.
+  const float* next;
+  int64_t next_step;
 };
 
 }  // namespace plica
@@ -72,19 +73,22 @@ HWY_NOINLINE void gemm_tile(const GemmTile& t) {
   const float* base[kBases];
   PLICA_UNROLL
   for (int i = 0; i < kBases; ++i) base[i] = t.a + 4 * i * t.a_stride;
-  const int64_t stride = t.a_stride, stride3 = 3 * t.a_stride;
+  int64_t stride = t.a_stride, stride3 = 3 * t.a_stride;
   const float* HWY_RESTRICT b = t.b;
-  const int64_t ahead = t.upcoming - t.b;
+  // Keeps the compiler from making one pointer for each row, or computing multiples anew: what the
+  // loop adds to its multiplications is about what the processor can decode besides them.
+  asm("" : "+r"(stride), "+r"(stride3));
+  const float* next = t.next;
   for (int64_t k = t.depth; k > 0; --k) {
-    // Keeps the compiler from making one pointer for each row.
+    // To L2. Two lines, as many as are used.
+    __builtin_prefetch(next, 0, 2);
+    __builtin_prefetch(next + 16, 0, 2);
+    next += t.next_step;
     PLICA_UNROLL
     for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
     V factor[kVecs];
     PLICA_UNROLL
-    for (int v = 0; v < kVecs; ++v) {
-      factor[v] = hn::Load(d, b + v * lanes);
-      hwy::Prefetch(b + ahead + v * lanes);
-    }
+    for (int v = 0; v < kVecs; ++v) factor[v] = hn::Load(d, b + v * lanes);
     b += kVecs * lanes;
     PLICA_UNROLL
     for (int r = 0; r < kRows; ++r) {

@@ -63,20 +63,20 @@ struct Panels {
   int64_t padded() const { return (count() - 1) * width() + vectors(count() - 1) * lanes; }
 };
 
-/// Scratch memory: inputs [points][tiles][row], products [tiles][points][group * panel width], and
-/// a row of zeros.
+/// Scratch memory: inputs [points][tiles][row], products [tiles][points][panel width], and a row of
+/// zeros.
 struct Scratch {
   int64_t row, plane;     // floats of transformed inputs
   int64_t product, tile;  // floats of products: of a point, of a tile
   int64_t inputs, products;
 
-  Scratch(const IgemmShape& s, int m, int64_t lanes, int64_t tiles, int64_t group) {
+  Scratch(const IgemmShape& s, int m, int64_t lanes, int64_t tiles) {
     const int64_t points = (m + 2) * (m + 2);
     // A cache line more than a multiple of the vector length keeps the rows of a register tile from
     // fighting for the same sets of the cache.
     row = divide_up(s.ic, 16) * 16 + 16;
     plane = tiles * row;
-    product = group * 2 * lanes;
+    product = 2 * lanes;
     tile = points * product;
     inputs = points * plane;
     products = tiles * tile;
@@ -178,7 +178,7 @@ HWY_NOINLINE void transform_input(const IgemmShape& s, const Scratch& scratch, c
 
 /// Products of one point and panel for all tiles of the block.
 void multiply(const IgemmShape& s, const Scratch& scratch, int64_t tiles, int vectors,
-              const float* inputs, const float* weights, const float* upcoming, float* products) {
+              const float* inputs, const float* weights, float* products) {
   const int64_t width = vectors * vector_lanes();
   const int64_t slices = winograd::divide_up(s.ic, winograd::kMaxSlice);
   const int64_t pieces = winograd::divide_up(tiles, kGemmRows);
@@ -186,18 +186,19 @@ void multiply(const IgemmShape& s, const Scratch& scratch, int64_t tiles, int ve
   GemmTile t;
   t.a_stride = scratch.row;
   t.c_stride = scratch.tile;
+  // While the pieces of a slice are computed, the next slice comes from memory.
+  t.next_step = winograd::divide_up(width, pieces);
   for (int64_t i = 0; i < slices; ++i) {
     const int64_t k0 = i * s.ic / slices, k1 = (i + 1) * s.ic / slices;
     t.b = weights + k0 * width;
     t.depth = k1 - k0;
     t.add = i > 0;
-    t.upcoming = i + 1 < slices ? weights + k1 * width : upcoming;
     for (int64_t j = 0; j < pieces; ++j) {
       const int64_t begin = j * tiles / pieces, end = (j + 1) * tiles / pieces;
+      t.next = t.b + t.depth * width + j * t.next_step * t.depth;
       t.a = inputs + begin * scratch.row + k0;
       t.c = products + begin * scratch.tile;
       functions[static_cast<size_t>(end - begin - 1)](t);
-      t.upcoming = t.b;
     }
   }
 }
@@ -211,6 +212,22 @@ struct Target {
   int64_t dst_pixel, residual_pixel;
   int64_t pixel;  // number of the tile's first output pixel among all
 };
+
+template <int kOut>
+Target target_of(const IgemmShape& s, const TileAt& at, const float* residual, float* dst) {
+  const IgemmAxis &y = s.axis[1], &x = s.axis[2];
+  Target target;
+  target.pixel = (at.image * y.out + at.row * kOut) * x.out + at.column * kOut;
+  target.dst_pixel = s.dst_pixel;
+  target.residual_pixel = s.residual_pixel;
+  target.dst_row = x.out * s.dst_pixel;
+  target.residual_row = x.out * s.residual_pixel;
+  target.dst = dst + target.pixel * s.dst_pixel;
+  target.residual = residual ? residual + target.pixel * s.residual_pixel : nullptr;
+  target.rows = std::min<int64_t>(kOut, y.out - at.row * kOut);
+  target.columns = std::min<int64_t>(kOut, x.out - at.column * kOut);
+  return target;
+}
 
 /// Transforms up to a vector of columns back. `product`: floats from one point to the next.
 template <int kOut, bool kPartial>
@@ -295,47 +312,31 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
   constexpr int kPoints = (kOut + 2) * (kOut + 2);
   const Grid grid(s, kOut);
   const Panels panels{vector_lanes(), s.oc};
-  const Scratch scratch(s, kOut, panels.lanes, block.tiles, block.group);
+  const Scratch scratch(s, kOut, panels.lanes, block.tiles);
   float* inputs = memory;
   float* products = inputs + scratch.inputs;
   float* zeros = products + scratch.products;
+  if (!epilogue.residual) residual = nullptr;
   std::memset(zeros, 0, static_cast<size_t>(s.ic) * sizeof(float));
 
   TileAt at(grid, block.tile);
   for (int64_t i = 0; i < block.tiles; ++i, at.advance(grid)) {
     transform_input<kOut>(s, scratch, src, zeros, at, inputs + i * scratch.row);
   }
-  const int64_t panel_floats = kPoints * s.ic * panels.width();
-  const int64_t end = block.panel + block.panels;
-  for (int64_t first = block.panel; first < end; first += block.group) {
-    const int64_t last = std::min(end, first + block.group);
+  for (int64_t panel = block.panel; panel < block.panel + block.panels; ++panel) {
+    const int vectors = static_cast<int>(panels.vectors(panel));
+    const int64_t column = panel * panels.width();
+    const float* weights = packed + kPoints * s.ic * column;
     for (int64_t point = 0; point < kPoints; ++point) {
-      for (int64_t panel = first; panel < last; ++panel) {
-        const int vectors = static_cast<int>(panels.vectors(panel));
-        const int64_t step = s.ic * vectors * panels.lanes;
-        const float* weights = packed + panel * panel_floats + point * step;
-        multiply(s, scratch, block.tiles, vectors, inputs + point * scratch.plane, weights,
-                 weights + (last - first > 1 ? panel_floats : step),
-                 products + point * scratch.product + (panel - first) * panels.width());
-      }
+      multiply(s, scratch, block.tiles, vectors, inputs + point * scratch.plane, weights,
+               products + point * scratch.product);
+      weights += s.ic * vectors * panels.lanes;
     }
-    const int64_t column = first * panels.width();
-    const int64_t count = std::min(s.oc, last * panels.width()) - column;
     at = TileAt(grid, block.tile);
     for (int64_t i = 0; i < block.tiles; ++i, at.advance(grid)) {
-      const IgemmAxis &y = s.axis[1], &x = s.axis[2];
-      Target target;
-      target.pixel = (at.image * y.out + at.row * kOut) * x.out + at.column * kOut;
-      target.dst_pixel = s.dst_pixel;
-      target.residual_pixel = s.residual_pixel;
-      target.dst_row = x.out * s.dst_pixel;
-      target.residual_row = x.out * s.residual_pixel;
-      target.dst = dst + target.pixel * s.dst_pixel;
-      target.residual = epilogue.residual ? residual + target.pixel * s.residual_pixel : nullptr;
-      target.rows = std::min<int64_t>(kOut, y.out - at.row * kOut);
-      target.columns = std::min<int64_t>(kOut, x.out - at.column * kOut);
-      transform_output<kOut>(epilogue, products + i * scratch.tile, scratch.product, column, count,
-                             target);
+      transform_output<kOut>(epilogue, products + i * scratch.tile, scratch.product, column,
+                             std::min(s.oc - column, panels.width()),
+                             target_of<kOut>(s, at, residual, dst));
     }
   }
 }
@@ -421,8 +422,8 @@ void winograd_pack(const IgemmShape& shape, int m, const IgemmWeights& weights, 
   }
 }
 
-size_t winograd_scratch_bytes(const IgemmShape& shape, int m, int64_t tiles, int64_t group) {
-  const winograd::Scratch scratch(shape, m, HWY_DYNAMIC_DISPATCH(vector_lanes)(), tiles, group);
+size_t winograd_scratch_bytes(const IgemmShape& shape, int m, int64_t tiles) {
+  const winograd::Scratch scratch(shape, m, HWY_DYNAMIC_DISPATCH(vector_lanes)(), tiles);
   return static_cast<size_t>(scratch.floats()) * sizeof(float);
 }
 

@@ -29,11 +29,10 @@ void winograd_pack(const IgemmShape& shape, int m, const IgemmWeights& weights, 
 struct WinogradBlock {
   int64_t tile = 0, tiles = 0;
   int64_t panel = 0, panels = 0;
-  int64_t group = 1;  ///< Panels whose products are computed before they are transformed back.
 };
 
-/// Bytes of scratch memory for one block of `tiles` tiles with groups of `group` panels.
-size_t winograd_scratch_bytes(const IgemmShape& shape, int m, int64_t tiles, int64_t group);
+/// Bytes of scratch memory for one block of `tiles` tiles.
+size_t winograd_scratch_bytes(const IgemmShape& shape, int m, int64_t tiles);
 
 /// Computes one block; operands as igemm_run(). The bits of an output element depend only on the
 /// inputs of its tile, not on the block or the place in the batch.

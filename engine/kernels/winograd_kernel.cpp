@@ -20,14 +20,14 @@ struct Split {
 class WinogradKernel final : public Kernel {
  public:
   WinogradKernel(int m, const IgemmPart& part, IgemmOperands operands,
-                 std::shared_ptr<const void> owner, const WinogradTiling& tiling)
+                 std::shared_ptr<const void> owner, int64_t block_tiles)
       : part_(part),
         operands_(operands),
         owner_(std::move(owner)),
-        tiling_(tiling),
+        block_tiles_(block_tiles),
         tiles_(winograd_tiles(part.shape, m)),
         panels_(divide_up(part.shape.oc, igemm_tile().panel)),
-        bytes_per_thread_(winograd_bytes_per_thread(m, part.shape, tiling)),
+        bytes_per_thread_(winograd_bytes_per_thread(m, part.shape, block_tiles)),
         run_(winograd_function(m)) {}
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
@@ -41,7 +41,6 @@ class WinogradKernel final : public Kernel {
       block.tiles = (t + 1) * tiles_ / s.tile_blocks - block.tile;
       block.panel = p * panels_ / s.panel_blocks;
       block.panels = (p + 1) * panels_ / s.panel_blocks - block.panel;
-      block.group = tiling_.group;
       std::byte* scratch = args.workspace + static_cast<size_t>(worker) * bytes_per_thread_;
       run_(part_.shape, part_.epilogue, block, src, part_.packed, residual, args.out[0],
            reinterpret_cast<float*>(scratch));
@@ -55,7 +54,7 @@ class WinogradKernel final : public Kernel {
   Split split(int threads) const {
     constexpr int64_t kFewTiles = 14;
     Split s;
-    s.tile_blocks = divide_up(tiles_, tiling_.tiles);
+    s.tile_blocks = divide_up(tiles_, block_tiles_);
     if (threads == 1 || s.tile_blocks == 0) return s;
     const int64_t even = divide_up(s.tile_blocks, threads) * threads;
     if (tiles_ / even >= kFewTiles) {
@@ -69,8 +68,7 @@ class WinogradKernel final : public Kernel {
   IgemmPart part_;
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
-  WinogradTiling tiling_;
-  int64_t tiles_, panels_;
+  int64_t block_tiles_, tiles_, panels_;
   size_t bytes_per_thread_;
   WinogradFn run_;
 };
@@ -81,7 +79,7 @@ class WinogradKernel final : public Kernel {
 // takes for one multiplication and addition.
 int winograd_choice(const IgemmShape& batch, bool strict) {
   // A float of transformed inputs or products: made and read.
-  constexpr double kTransform = 29;
+  constexpr double kTransform = 14;
   // A float of weights, which come from memory once for each run. This is what speaks against large
   // tiles on small images: (m + 2)^2 / 9 as many weights.
   constexpr double kWeight = 23;
@@ -115,32 +113,24 @@ int winograd_choice(const IgemmShape& batch, bool strict) {
   return choice;
 }
 
-WinogradTiling winograd_tiling(const IgemmShape& shape, int m) {
-  // Of 1 MiB of L2, the rest being for weights and the source.
-  constexpr size_t kBudget = 640 << 10;
-  // With fewer tiles than these each weight is used too rarely for the time it takes to come from
-  // L3 or memory: then rather let inputs and products spill.
-  constexpr int64_t kEnoughTiles = 20;
-  constexpr WinogradTiling kSpilling{64, 8};
+int64_t winograd_block_tiles(const IgemmShape& shape, int m) {
+  // While the weights stay in L2, a block of one register tile's height keeps all else there too.
+  // Otherwise they come from L3 or memory for each block, which must be worth it; its inputs then
+  // fill L2.
+  constexpr size_t kNearWeights = 1 << 20;
+  constexpr int64_t kNearTiles = 14, kFarTiles = 56;
+  const bool near = winograd_packed_size(shape, m) * sizeof(float) <= kNearWeights;
   const int64_t all = std::max<int64_t>(winograd_tiles(shape, m), 1);
-  const int64_t panels = divide_up(shape.oc, igemm_tile().panel);
-  WinogradTiling tiling{1, 1};
-  while (tiling.tiles < all && winograd_scratch_bytes(shape, m, tiling.tiles + 1, 1) < kBudget) {
-    ++tiling.tiles;
-  }
-  if (tiling.tiles >= std::min(all, kEnoughTiles)) return tiling;
-  const int64_t blocks = divide_up(all, kSpilling.tiles);
-  return {divide_up(all, blocks), std::min(panels, kSpilling.group)};
+  return divide_up(all, divide_up(all, near ? kNearTiles : kFarTiles));
 }
 
-size_t winograd_bytes_per_thread(int m, const IgemmShape& shape, const WinogradTiling& tiling) {
-  return align_up(winograd_scratch_bytes(shape, m, tiling.tiles, tiling.group));
+size_t winograd_bytes_per_thread(int m, const IgemmShape& shape, int64_t block_tiles) {
+  return align_up(winograd_scratch_bytes(shape, m, block_tiles));
 }
 
 std::unique_ptr<Kernel> make_winograd(int m, const IgemmPart& part, IgemmOperands operands,
-                                      std::shared_ptr<const void> owner,
-                                      const WinogradTiling& tiling) {
-  return std::make_unique<WinogradKernel>(m, part, operands, std::move(owner), tiling);
+                                      std::shared_ptr<const void> owner, int64_t block_tiles) {
+  return std::make_unique<WinogradKernel>(m, part, operands, std::move(owner), block_tiles);
 }
 
 }  // namespace plica

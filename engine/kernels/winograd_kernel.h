@@ -13,19 +13,14 @@ namespace plica {
 /// `strict`: at most 2.
 int winograd_choice(const IgemmShape& batch, bool strict);
 
-/// How the work is cut, for speed alone: the bits do not depend on it.
-struct WinogradTiling {
-  int64_t tiles = 0;  ///< Of a block, at most.
-  int64_t group = 1;  ///< Panels of a block whose products are computed together.
-};
-WinogradTiling winograd_tiling(const IgemmShape& shape, int m);
+/// Tiles of a block, at most. For speed alone: the bits do not depend on it.
+int64_t winograd_block_tiles(const IgemmShape& shape, int m);
 
 /// `part` has weights from winograd_pack() and a bias of igemm_pack_bias().
 std::unique_ptr<Kernel> make_winograd(int m, const IgemmPart& part, IgemmOperands operands,
-                                      std::shared_ptr<const void> owner,
-                                      const WinogradTiling& tiling);
+                                      std::shared_ptr<const void> owner, int64_t block_tiles);
 
 /// Scratch memory that each thread of it needs.
-size_t winograd_bytes_per_thread(int m, const IgemmShape& shape, const WinogradTiling& tiling);
+size_t winograd_bytes_per_thread(int m, const IgemmShape& shape, int64_t block_tiles);
 
 }  // namespace plica

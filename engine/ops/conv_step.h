@@ -95,13 +95,13 @@ constexpr ConvCandidate winograd_candidate(const char* name) {
           .bytes_per_thread =
               [](const std::vector<IgemmPart>& parts) {
                 const IgemmShape& shape = parts[0].shape;
-                return winograd_bytes_per_thread(m, shape, winograd_tiling(shape, m));
+                return winograd_bytes_per_thread(m, shape, winograd_block_tiles(shape, m));
               },
           .make =
               [](std::vector<IgemmPart> parts, IgemmOperands operands,
                  std::shared_ptr<const void> owner) {
                 return make_winograd(m, parts[0], operands, std::move(owner),
-                                     winograd_tiling(parts[0].shape, m));
+                                     winograd_block_tiles(parts[0].shape, m));
               }};
 }
 

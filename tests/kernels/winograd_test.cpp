@@ -96,8 +96,8 @@ struct Packed {
 
 /// Blocks of `tiles` tiles and `panels` panels, one after another, on memory with `gap` floats
 /// behind each pixel, `shift` floats off alignment. The rest is guarded.
-std::vector<float> run(const Problem& p, int m, int64_t tiles, int64_t panels, int64_t group = 1,
-                       int64_t gap = 0, int64_t shift = 0, BoundEpilogue epilogue = {}) {
+std::vector<float> run(const Problem& p, int m, int64_t tiles, int64_t panels, int64_t gap = 0,
+                       int64_t shift = 0, BoundEpilogue epilogue = {}) {
   const IgemmShape shape = p.shape(gap);
   const Packed packed(p, m);
   const auto spread = [&](const std::vector<float>& from, int64_t width) {
@@ -113,7 +113,7 @@ std::vector<float> run(const Problem& p, int m, int64_t tiles, int64_t panels, i
   std::vector<float> dst(static_cast<size_t>(shift + p.pixels() * (p.oc + gap) + 64), kGuard);
   const int64_t all_tiles = winograd_tiles(shape, m);
   const int64_t all_panels = (p.oc + igemm_tile().panel - 1) / igemm_tile().panel;
-  AlignedBuffer scratch(winograd_scratch_bytes(shape, m, tiles, group));
+  AlignedBuffer scratch(winograd_scratch_bytes(shape, m, tiles));
   // Whatever is in there must not matter.
   std::fill_n(scratch.floats(), scratch.size() / sizeof(float), kNan);
   epilogue.bias = packed.bias.floats();
@@ -123,8 +123,7 @@ std::vector<float> run(const Problem& p, int m, int64_t tiles, int64_t panels, i
       const WinogradBlock block{.tile = tile,
                                 .tiles = std::min(tiles, all_tiles - tile),
                                 .panel = panel,
-                                .panels = std::min(panels, all_panels - panel),
-                                .group = group};
+                                .panels = std::min(panels, all_panels - panel)};
       winograd_function(m)(shape, epilogue, block, src.data() + shift, packed.weights.floats(),
                            p.has_residual ? residual.data() + shift : nullptr, dst.data() + shift,
                            scratch.floats());
@@ -210,8 +209,8 @@ TEST_CASE("winograd agrees with float64 on odd shapes and stays inside", "[winog
   test::for_each_target([&] {
     const std::vector<float> y = run(p, m);
     CHECK(largest_error(y, exact) <= Norms(m).bound(ic));
-    CHECK(run(p, m, 3, 1, 1, 3, 1) == y);
-    CHECK(run(p, m, 20, 4, 2, 0, 0) == y);
+    CHECK(run(p, m, 3, 1, 3, 1) == y);
+    CHECK(run(p, m, 20, 4) == y);
   });
 }
 
@@ -251,7 +250,7 @@ TEST_CASE("winograd applies the whole epilogue", "[winograd]") {
     epilogue.channels = 35;
     epilogue.post = BoundPointwise({Pointwise::kAbs});
     const std::vector<float> plain = run(p, m);
-    const std::vector<float> y = run(p, m, 2, 1, 1, 0, 0, epilogue);
+    const std::vector<float> y = run(p, m, 2, 1, 0, 0, epilogue);
     double error = 0;
     for (size_t i = 0; i < y.size(); ++i) {
       const double clamped = std::clamp(plain[i], -1.f, 1.5f);
@@ -262,7 +261,7 @@ TEST_CASE("winograd applies the whole epilogue", "[winograd]") {
 
     // By rows instead of columns.
     epilogue.channel_rows = 6;
-    const std::vector<float> by_row = run(p, m, 2, 1, 1, 0, 0, epilogue);
+    const std::vector<float> by_row = run(p, m, 2, 1, 0, 0, epilogue);
     error = 0;
     for (size_t i = 0; i < y.size(); ++i) {
       const double clamped = std::clamp(plain[i], -1.f, 1.5f);
@@ -284,11 +283,11 @@ TEST_CASE("winograd's kernel gives the same bits for every team", "[winograd]") 
     const Packed packed(p, m);
     IgemmPart part{p.shape(), packed.weights.floats(), {}};
     part.epilogue.bias = packed.bias.floats();
-    for (const WinogradTiling tiling : {winograd_tiling(p.shape(), m), WinogradTiling{5, 2}}) {
-      const auto kernel = make_winograd(m, part, {}, nullptr, tiling);
+    for (const int64_t tiles : {winograd_block_tiles(p.shape(), m), int64_t{5}}) {
+      const auto kernel = make_winograd(m, part, {}, nullptr, tiles);
       for (const int threads : {1, 2, 3, 8}) {
         AlignedBuffer scratch(static_cast<size_t>(threads) *
-                              winograd_bytes_per_thread(m, p.shape(), tiling));
+                              winograd_bytes_per_thread(m, p.shape(), tiles));
         std::vector<float> y(whole.size(), kGuard);
         const float* in = p.x.data();
         float* out = y.data();
