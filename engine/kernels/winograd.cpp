@@ -393,29 +393,44 @@ size_t winograd_packed_size(const IgemmShape& shape, int m) {
 }
 
 void winograd_pack(const IgemmShape& shape, int m, const IgemmWeights& weights, float* packed) {
+  // Output channels at a time: the compiler vectorises over them.
+  constexpr int64_t kChannels = 8;
   const winograd::Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
   const int in = m + 2;
   double rows[6][3];
   weight_rows(m, rows);
-  for (int64_t oc = 0; oc < shape.oc; ++oc) {
-    const int64_t panel = oc / panels.width();
+  for (int64_t panel = 0; panel < panels.count(); ++panel) {
+    const int64_t first = panel * panels.width();
     const int64_t width = panels.vectors(panel) * panels.lanes;
-    float* to = packed + panel * in * in * shape.ic * panels.width() + oc % panels.width();
+    const int64_t columns = std::min(width, shape.oc - first);
+    float* to = packed + first * in * in * shape.ic;
     for (int64_t c = 0; c < shape.ic; ++c, to += width) {
-      const float* w = weights.data + oc * weights.oc_stride + c * weights.ic_stride;
-      double half[6][3];
-      for (int i = 0; i < in; ++i) {
-        for (int kx = 0; kx < 3; ++kx) {
-          double sum = 0;
-          for (int ky = 0; ky < 3; ++ky) sum += rows[i][ky] * w[weights.tap_offset[3 * ky + kx]];
-          half[i][kx] = sum;
+      for (int64_t column = 0; column < columns; column += kChannels) {
+        const int64_t count = std::min(kChannels, columns - column);
+        double taps[9][kChannels] = {}, half[6][3][kChannels];
+        for (int64_t l = 0; l < count; ++l) {
+          const float* w =
+              weights.data + (first + column + l) * weights.oc_stride + c * weights.ic_stride;
+          for (int t = 0; t < 9; ++t) taps[t][l] = w[weights.tap_offset[t]];
         }
-      }
-      for (int i = 0; i < in; ++i) {
-        for (int j = 0; j < in; ++j) {
-          double sum = 0;
-          for (int kx = 0; kx < 3; ++kx) sum += rows[j][kx] * half[i][kx];
-          to[(i * in + j) * shape.ic * width] = static_cast<float>(sum);
+        for (int i = 0; i < in; ++i) {
+          for (int x = 0; x < 3; ++x) {
+            for (int64_t l = 0; l < kChannels; ++l) {
+              half[i][x][l] = rows[i][0] * taps[x][l] + rows[i][1] * taps[3 + x][l] +
+                              rows[i][2] * taps[6 + x][l];
+            }
+          }
+        }
+        for (int i = 0; i < in; ++i) {
+          for (int j = 0; j < in; ++j) {
+            double sums[kChannels];
+            for (int64_t l = 0; l < kChannels; ++l) {
+              sums[l] = rows[j][0] * half[i][0][l] + rows[j][1] * half[i][1][l] +
+                        rows[j][2] * half[i][2][l];
+            }
+            float* point = to + (i * in + j) * shape.ic * width + column;
+            for (int64_t l = 0; l < count; ++l) point[l] = static_cast<float>(sums[l]);
+          }
         }
       }
     }
