@@ -62,6 +62,9 @@ def parse_args(argv):
                         help="default: 1, and 16 where the model is not too large for it")
     parser.add_argument("--seconds", type=float, default=3, metavar="S",
                         help="how long each engine is measured in each case (default %(default)s)")
+    parser.add_argument("--cold-starts", type=int, choices=range(1, 11), metavar="N",
+                        default=measure.COLD_STARTS,
+                        help="how often each engine is started (default %(default)s)")
     parser.add_argument("--output", type=pathlib.Path, metavar="DIR",
                         default=models.REPOSITORY / "build/compare/results",
                         help="for results.json, results.md, results.html (default %(default)s)")
@@ -123,7 +126,7 @@ def worker_command(engine, case, exports, environment, workers):
             "--threads", case.threads]
 
 
-def measure_case(case, usable, missing, exports, environment, workers, seconds, progress):
+def measure_case(case, usable, missing, exports, environment, workers, args, progress):
     """The entry of one case in the results."""
     progress.step(str(case))
     commands, failed = {}, {name: {"error_message": why} for name, why in missing.items()}
@@ -134,8 +137,8 @@ def measure_case(case, usable, missing, exports, environment, workers, seconds, 
             failed[engine.name] = {"error_message": str(error)}
     with tempfile.TemporaryDirectory(prefix="plica-compare-") as scratch:
         measurement = measure.Measurement(case, commands, environment.variables(),
-                                          pathlib.Path(scratch), progress)
-        results = measurement.run(seconds, measure.read_doubles(
+                                          pathlib.Path(scratch), progress, args.cold_starts)
+        results = measurement.run(args.seconds, measure.read_doubles(
             exports.reference(case.model, case.batch)))
     remarks = {}
     for engine in usable:
@@ -212,7 +215,7 @@ def run(args):
                         (entry["model"], entry["batch"], entry["threads"]) not in again]
     for case in wanted:
         results["cases"].append(measure_case(case, usable, missing, exports, environment, workers,
-                                             args.seconds, progress))
+                                             args, progress))
         results["cases"].sort(key=case_order)
         progress.done += 1
         write(results, args.output, args.publish)

@@ -22,8 +22,11 @@ class Exports:
         self._environment = environment
         self._folder = environment.models
         self._path = self._folder / "index.json"
-        self._index = json.loads(self._path.read_text()) if self._path.exists() else {}
+        self._index = self._read()
         self._retry = retry
+
+    def _read(self):
+        return json.loads(self._path.read_text()) if self._path.exists() else {}
 
     def file(self, engine, model, batch, threads):
         return self._folder / engine.file_name(f"{model}.b{batch}", threads)
@@ -107,7 +110,8 @@ class Exports:
         engine = ENGINES[job[0]]
         entry = {"key": self._key(engine, model)}
         entry.update({key: answer[key] for key in ("error", "remark") if answer.get(key)})
-        self._index[self.file(engine, model, batch, job[1]).name] = entry
+        # Another comparison may have exported something meanwhile.
+        self._index = {**self._read(), self.file(engine, model, batch, job[1]).name: entry}
         temporary = self._path.with_suffix(".new")
         temporary.write_text(json.dumps(self._index, indent=1, sort_keys=True))
         temporary.rename(self._path)
