@@ -1,3 +1,5 @@
+import re
+
 from .engine import Engine
 
 
@@ -18,10 +20,9 @@ class ExecuTorch(Engine):
         edge = to_edge_transform_and_lower(source.program(), partitioner=[XnnpackPartitioner()])
         left = {}
         for node in edge.exported_program().graph.nodes:
-            target = str(node.target)
-            if node.op == "call_function" and "getitem" not in target and \
-                    "call_delegate" not in target:
-                left[target] = left.get(target, 0) + 1
+            name = re.search(r"\w+\.\w+\.\w+", str(node.target))
+            if node.op == "call_function" and name and "delegate" not in name[0]:
+                left[name[0]] = left.get(name[0], 0) + 1
         path.write_bytes(edge.to_executorch().buffer)
         if left:
             return "not delegated: " + ", ".join(f"{n} {op}" for op, n in sorted(left.items()))
