@@ -76,7 +76,7 @@ class WinogradKernel final : public Kernel {
 }  // namespace
 
 // Costs in multiplications: what else the time goes to, in units of the time that the implicit GEMM
-// takes for one multiplication and addition.
+// takes for one multiplication and addition. Fitted to the measurements in bench/README.md.
 int winograd_choice(const IgemmShape& batch, bool strict) {
   // A float of transformed inputs or products: made and read.
   constexpr double kTransform = 14;
