@@ -95,6 +95,10 @@ class Op {
   /// The first output is a view, i.e. the same elements in the same row-major order as input 0.
   virtual bool keeps_elements() const { return false; }
 
+  /// Output 0 is the inputs one behind the other along axis 1: the planner may have them computed
+  /// in their places and need no step for it.
+  virtual bool joins_channels() const { return false; }
+
   /// op(affine(x)) equals affine(op(x)) for input 0 and the first output, along axis 1 of both:
   /// average pooling whose windows count no padding; max pooling where every scale is positive.
   virtual bool commutes_with(const Node& node, const Affine& affine) const {

@@ -55,6 +55,10 @@ class StepBuilder {
 
   /// The kernel will write this output, args.out[index], as dense memory with these strides.
   virtual void set_output(int index, TensorDesc desc) = 0;
+  /// The same for an output [N, C, spatial...] with the channels fastest. Returns the floats from
+  /// one pixel to the next: more than C where the planner has the output written into a slice of a
+  /// larger tensor, beside what it will be concatenated with.
+  virtual int64_t set_output_pixels(int index) = 0;
   /// Output `index` is a view of input `input`: same memory, `offset` elements further on.
   virtual void alias(int index, int input, TensorDesc desc, int64_t offset = 0) = 0;
   /// The kernel still computes the right thing if output 0 is the same memory as this input

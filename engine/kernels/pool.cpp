@@ -275,7 +275,7 @@ class PoolKernel final : public Kernel {
       const int64_t begin = task / chunks_ * group_, end = std::min(rows_, begin + group_);
       int64_t y = begin % oh, plane = begin / oh % od, image = begin / oh / od;
       for (int64_t index = begin; index < end; ++index) {
-        run_row(src, dst + index * size(p_.width) * p_.channels, image, plane, y,
+        run_row(src, dst + index * size(p_.width) * p_.dst_pixel_stride, image, plane, y,
                 task % chunks_ * chunk_);
         if (++y < oh) continue;
         y = 0;
@@ -301,7 +301,7 @@ class PoolKernel final : public Kernel {
     row.dst = dst + channel;
     row.channels = std::min(chunk_, p_.channels - channel);
     row.pixel_stride = p_.src_pixel_stride;
-    row.dst_stride = p_.channels;
+    row.dst_stride = p_.dst_pixel_stride;
     row.planes = planes.count;
     row.plane_step = p_.depth.step * plane_stride;
     row.rows = rows.count;

@@ -22,7 +22,7 @@ struct PoolAxis {
 
 /// Max or average pooling over windows that are a product of one range per axis.
 ///
-/// src [N, C, D, H, W] as Layout::kPixelRows with `src_pixel_stride`, dst channels-last and dense.
+/// src and dst [N, C, D, H, W] as Layout::kPixelRows with `src_pixel_stride`, `dst_pixel_stride`.
 /// They must not overlap.
 ///
 /// Maximum: exact; NaN if a tap is NaN; -inf for an empty window. Average: sum of the taps divided
@@ -34,7 +34,7 @@ struct PoolProblem {
   Kind kind = Kind::kMax;
   int64_t batch = 0;
   int64_t channels = 0;
-  int64_t src_pixel_stride = 0;
+  int64_t src_pixel_stride = 0, dst_pixel_stride = 0;
   PoolAxis depth, height, width;
   int64_t divisor = 0;
 };

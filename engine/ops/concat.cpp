@@ -15,6 +15,7 @@ class Concat : public MoveOp {
   }
   std::string_view name() const override { return "cat"; }
   std::string describe() const override { return concat("axis ", axis_); }
+  bool joins_channels() const override { return axis_ == 1; }
 
  protected:
   Shape output_shape(std::span<const Shape> inputs, const Bindings&) const override {

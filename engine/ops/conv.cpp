@@ -186,8 +186,13 @@ void ConvBase::plan_phases(StepBuilder& builder, const ConvGeometry& g,
                            std::vector<IgemmPhase> phases) const {
   std::vector<double> bias;
   if (attributes_.has_bias) bias = constant_weight(builder, 2).to_doubles();
-  builder.set_output(0, pixel_desc(builder.output_shape(0), g.batched));
-  for (IgemmPhase& phase : phases) phase.shape.dst_pixel = g.oc;
+  int64_t dst_pixel = g.oc;
+  if (g.batched) {
+    dst_pixel = builder.set_output_pixels(0);
+  } else {
+    builder.set_output(0, pixel_desc(builder.output_shape(0), false));
+  }
+  for (IgemmPhase& phase : phases) phase.shape.dst_pixel = dst_pixel;
   if (phases.size() == 1 && emit_row_conv(builder, epilogue_, g.batched, phases[0], bias)) return;
 
   IgemmOperands operands;

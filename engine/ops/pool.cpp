@@ -78,10 +78,10 @@ class Pool : public Op {
     PoolProblem p = problem(in, out, builder.bindings());
     if (in.size() == rank_ + 2) {
       p.src_pixel_stride = pixel_stride(builder.use_input(0, Layout::kPixelRows));
-      builder.set_output(0, channels_last(out));
+      p.dst_pixel_stride = builder.set_output_pixels(0);
     } else {
       builder.use_input_as(0, unbatched(in).strides);
-      p.src_pixel_stride = p.channels;
+      p.src_pixel_stride = p.dst_pixel_stride = p.channels;
       builder.set_output(0, unbatched(out));
     }
     builder.emit(make_pool_kernel(std::move(p)), std::string(name()));

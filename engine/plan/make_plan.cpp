@@ -8,6 +8,7 @@
 #include "engine/kernels/copy.h"
 #include "engine/plan/memory_plan.h"
 #include "engine/plan/plan.h"
+#include "engine/plan/slices.h"
 
 namespace plica {
 namespace {
@@ -25,6 +26,7 @@ class Planner final : public StepBuilder {
       : graph_(graph),
         bindings_(bindings),
         shapes_(infer_shapes(graph, bindings)),
+        slices_(find_slices(graph, shapes_)),
         cache_(cache),
         options_(options) {}
 
@@ -43,6 +45,7 @@ class Planner final : public StepBuilder {
   TensorDesc use_input(int index, Layout layout) override;
   TensorDesc use_input_as(int index, const Strides& strides) override;
   void set_output(int index, TensorDesc desc) override;
+  int64_t set_output_pixels(int index) override;
   void alias(int index, int input, TensorDesc desc, int64_t offset) override;
   void allow_in_place(int input) override { in_place_.push_back(input); }
   void set_workspace(size_t bytes, size_t bytes_per_thread) override {
@@ -67,6 +70,9 @@ class Planner final : public StepBuilder {
   void add_copy(const std::string& name, const Place& from, const Place& to);
   void add_step(Step step);
   void plan_node(const Node& node);
+  Place slice_place(const Value* value, const Slice& slice);
+  bool is_there(const Value* value, const Place& place) const;
+  bool join_channels();
   void place_outputs();
   bool may_overwrite(int input, const TensorDesc& output) const;
   void finish_outputs();
@@ -75,6 +81,7 @@ class Planner final : public StepBuilder {
   const Graph& graph_;
   const Bindings& bindings_;
   const std::map<const Value*, Shape> shapes_;
+  const Slices slices_;
   PackCache& cache_;
   const PlanOptions& options_;
 
@@ -84,11 +91,13 @@ class Planner final : public StepBuilder {
   mutable std::map<const Value*, TensorDesc> constant_descs_;
   std::map<const Value*, size_t> uses_left_;
   std::vector<std::vector<const Value*>> values_in_;  // by buffer
+  std::map<int, int> whole_buffers_;                  // of slices_.wholes
 
   // The node at hand.
   const Node* node_ = nullptr;
   std::vector<Place> inputs_;
   std::vector<std::pair<int, TensorDesc>> outputs_;
+  std::vector<int> sliced_outputs_;
   std::vector<int> in_place_;
   size_t workspace_bytes_ = 0;
   std::unique_ptr<Kernel> kernel_;
@@ -208,6 +217,70 @@ void Planner::set_output(int index, TensorDesc desc) {
   outputs_.emplace_back(index, std::move(desc));
 }
 
+int64_t Planner::set_output_pixels(int index) {
+  const Value* value = node_->outputs.at(static_cast<size_t>(index));
+  const auto slice = slices_.of.find(value);
+  if (slice == slices_.of.end()) {
+    outputs_.emplace_back(index, channels_last(output_shape(index)));
+    return output_shape(index)[1];
+  }
+  sliced_outputs_.push_back(index);
+  return slices_.wholes[static_cast<size_t>(slice->second.whole)].pixel;
+}
+
+/// Where a value is as a part of a larger tensor.
+Place Planner::slice_place(const Value* value, const Slice& slice) {
+  const Slices::Whole& whole = slices_.wholes[static_cast<size_t>(slice.whole)];
+  const Shape& shape = shapes_.at(value);
+  TensorDesc desc = channels_last(shape);
+  for (size_t axis = 0; axis < shape.size(); ++axis) {
+    if (axis != 1) desc.strides[axis] = desc.strides[axis] / shape[1] * whole.pixel;
+  }
+  const auto [found, fresh] = whole_buffers_.try_emplace(slice.whole);
+  if (fresh) {
+    const int64_t pixels = element_count(shape) / shape[1];
+    found->second =
+        new_buffer(Buffer::Kind::kArena, static_cast<size_t>(pixels * whole.pixel) * sizeof(float));
+  }
+  return {{found->second, slice.channel}, std::move(desc)};
+}
+
+bool Planner::is_there(const Value* value, const Place& place) const {
+  const auto found = places_.find(value);
+  return found != places_.end() && found->second.operand.buffer == place.operand.buffer &&
+         found->second.operand.offset == place.operand.offset &&
+         found->second.desc.strides == place.desc.strides;
+}
+
+/// Makes the present node's output of inputs that lie where they belong in it, copying those that
+/// do not; false, with nothing done, if that is all of them or the node is no concatenation.
+bool Planner::join_channels() {
+  if (!node_->op->joins_channels()) return false;
+  const Value* output = node_->outputs[0];
+  const auto slice = slices_.of.find(output);
+  if (slice == slices_.of.end()) return false;
+  std::vector<Place> wanted;
+  int64_t channel = slice->second.channel;
+  bool any = false;
+  for (const Value* input : node_->inputs) {
+    wanted.push_back(slice_place(input, {slice->second.whole, channel}));
+    channel += shapes_.at(input)[1];
+    any = any || is_there(input, wanted.back());
+  }
+  if (!any) return false;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const Value* input = node_->inputs[i];
+    if (is_there(input, wanted[i])) continue;
+    const Place from =
+        input->is_constant() ? constant_place(input, row_major(input->shape)) : place_of(input);
+    add_copy(node_->label() + " of " + input->name, from, wanted[i]);
+  }
+  Place place = slice_place(output, slice->second);
+  values_in_[static_cast<size_t>(place.operand.buffer)].push_back(output);
+  places_[output] = std::move(place);
+  return true;
+}
+
 void Planner::alias(int index, int input, TensorDesc desc, int64_t offset) {
   const Value* output = node_->outputs.at(static_cast<size_t>(index));
   const Value* source = input_value(input);
@@ -246,6 +319,12 @@ bool Planner::may_overwrite(int input, const TensorDesc& output) const {
 }
 
 void Planner::place_outputs() {
+  for (const int index : sliced_outputs_) {
+    const Value* value = node_->outputs.at(static_cast<size_t>(index));
+    Place place = slice_place(value, slices_.of.at(value));
+    values_in_[static_cast<size_t>(place.operand.buffer)].push_back(value);
+    places_[value] = std::move(place);
+  }
   for (auto& [index, desc] : outputs_) {
     const Value* value = node_->outputs.at(static_cast<size_t>(index));
     Place place;
@@ -266,6 +345,7 @@ void Planner::plan_node(const Node& node) {
   node_ = &node;
   inputs_.assign(node.inputs.size(), {});
   outputs_.clear();
+  sliced_outputs_.clear();
   in_place_.clear();
   workspace_bytes_ = 0;
   kernel_.reset();
@@ -276,7 +356,7 @@ void Planner::plan_node(const Node& node) {
     for (const Value* value : node.outputs) {
       places_[value] = new_place(row_major(shapes_.at(value)), value);
     }
-  } else {
+  } else if (!join_channels()) {
     node.op->plan(*this);
     place_outputs();
     for (const Value* value : node.outputs) {

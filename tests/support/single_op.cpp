@@ -47,6 +47,10 @@ class Builder final : public StepBuilder {
     return descs.at(i) = {descs[i].shape, strides};
   }
   void set_output(int i, TensorDesc desc) override { outs.at(i) = std::move(desc); }
+  int64_t set_output_pixels(int i) override {
+    outs.at(i) = channels_last(output_shapes_.at(i));
+    return output_shapes_.at(i).at(1);
+  }
   void alias(int, int, TensorDesc, int64_t) override {
     fail(ErrorCode::kInternal, "a view has no kernel");
   }

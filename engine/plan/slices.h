@@ -1,0 +1,33 @@
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "engine/graph/graph.h"
+
+namespace plica {
+
+/// Channels [channel, channel + C) of each pixel of a larger tensor.
+struct Slice {
+  int whole = 0;  ///< Index into Slices::wholes.
+  int64_t channel = 0;
+
+  bool operator==(const Slice&) const = default;
+};
+
+/// Which values are computed as slices of larger tensors, so that concatenating them along the
+/// channels costs nothing. The results of nested concatenations are slices as well: in a DenseNet,
+/// each layer's input is the beginning of what its block ends with.
+struct Slices {
+  struct Whole {
+    int64_t channels = 0;
+    int64_t pixel = 0;  ///< Floats from one pixel to the next.
+  };
+  std::vector<Whole> wholes;
+  std::map<const Value*, Slice> of;
+};
+
+/// `shapes` has the concrete shape of every value.
+Slices find_slices(const Graph& graph, const std::map<const Value*, Shape>& shapes);
+
+}  // namespace plica
