@@ -295,7 +295,6 @@ def _more_layers():
             ((1, 7),))
     yield Case("linear rank 4", lambda: nn.Sequential(nn.Linear(10, 7), nn.ReLU(),
                                                       nn.Linear(7, 1, bias=False)), (image,))
-    yield Case("bilinear", lambda: nn.Bilinear(4, 6, 3), ((1, 4), (1, 6)))
 
 
 def _more_expressions():
