@@ -63,6 +63,9 @@ constexpr int kSpins = 1500;
 constexpr uint32_t kSizeBits = 10;
 constexpr uint32_t kMaxTeam = (1u << kSizeBits) - 1;
 
+/// The gate has the epoch in its upper half, this bit, and below it the number of workers inside.
+constexpr uint64_t kClosed = uint64_t{1} << 31;
+
 }  // namespace
 
 int available_cpus() {
@@ -130,26 +133,37 @@ int ThreadPool::acquire(int threads) noexcept {
 void ThreadPool::release() noexcept { leased_.store(false, std::memory_order_release); }
 
 void ThreadPool::run_job(int64_t count, TaskFn fn, void* body, int size) noexcept {
-  const int helpers = static_cast<int>(std::min<int64_t>(size, count)) - 1;
   fn_ = fn;
   body_ = body;
-  size_ = helpers + 1;
+  size_ = static_cast<int>(std::min<int64_t>(size, count));
   for (int w = 0; w < size_; ++w) {
     shares_[w].next.store(count * w / size_, std::memory_order_relaxed);
     shares_[w].end = count * (w + 1) / size_;
   }
-  unfinished_.store(helpers, std::memory_order_relaxed);
   const uint32_t job = (epoch_.load(std::memory_order_relaxed) >> kSizeBits) + 1;
-  epoch_.store(job << kSizeBits | static_cast<uint32_t>(size_));
+  const uint32_t epoch = job << kSizeBits | static_cast<uint32_t>(size_);
+  gate_.store(uint64_t{epoch} << 32, std::memory_order_release);
+  epoch_.store(epoch);
   epoch_.notify_all();
   work_on_job(0);
-  for (int spins = 0; unfinished_.load(std::memory_order_acquire) > 0; ++spins) {
+  // No task is left. Who has not come in by now, because its CPU is busy with something else, is
+  // not waited for.
+  gate_.fetch_or(kClosed, std::memory_order_acq_rel);
+  for (int spins = 0; (gate_.load(std::memory_order_acquire) & (kClosed - 1)) > 0; ++spins) {
     // Two runnable threads on one CPU must not spin against each other.
     if (spins < kSpins)
       PLICA_PAUSE();
     else
       std::this_thread::yield();
   }
+}
+
+bool ThreadPool::enter_job(uint32_t epoch) noexcept {
+  uint64_t gate = gate_.load(std::memory_order_acquire);
+  while (gate >> 32 == epoch && !(gate & kClosed)) {
+    if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) return true;
+  }
+  return false;
 }
 
 void ThreadPool::work_on_job(int worker) noexcept {
@@ -179,9 +193,9 @@ void ThreadPool::worker_loop(int worker) {
   while (true) {
     seen = wait_for_job(seen);
     if (stop_.load()) return;
-    if (worker >= static_cast<int>(seen & kMaxTeam)) continue;
+    if (worker >= static_cast<int>(seen & kMaxTeam) || !enter_job(seen)) continue;
     work_on_job(worker);
-    unfinished_.fetch_sub(1, std::memory_order_acq_rel);
+    gate_.fetch_sub(1, std::memory_order_acq_rel);
   }
 }
 

@@ -67,6 +67,8 @@ class ThreadPool {
   void release() noexcept;
   void run_job(int64_t count, TaskFn fn, void* body, int size) noexcept;
   void work_on_job(int worker) noexcept;
+  /// Whether the job of this epoch still takes workers; the caller then is one of them.
+  bool enter_job(uint32_t epoch) noexcept;
   void worker_loop(int worker);
   uint32_t wait_for_job(uint32_t seen) noexcept;
 
@@ -76,12 +78,12 @@ class ThreadPool {
   std::atomic<bool> leased_{false};
   std::atomic<bool> stop_{false};
 
-  // The current job. Written by the lease's holder before epoch_ moves on.
+  // The current job. Written by the lease's holder while nobody is inside, read by those who are.
   TaskFn fn_ = nullptr;
   void* body_ = nullptr;
   int size_ = 1;
   alignas(64) std::atomic<uint32_t> epoch_{0};
-  alignas(64) std::atomic<int> unfinished_{0};
+  alignas(64) std::atomic<uint64_t> gate_{0};
 };
 
 }  // namespace plica
