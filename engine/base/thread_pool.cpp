@@ -41,7 +41,7 @@ double cgroup_quota() {
       }
       if (group == "/" || group.empty()) break;
       group = group.substr(0, group.find_last_of('/'));
-      if (group.empty()) group = "/";
+      if (group.empty()) group.push_back('/');
     }
     return quota;
   }

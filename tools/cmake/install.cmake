@@ -11,7 +11,9 @@ write_basic_package_version_file(plica-config-version.cmake COMPATIBILITY SameMi
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/plica-config.cmake
   ${CMAKE_CURRENT_BINARY_DIR}/plica-config-version.cmake DESTINATION ${config_dir})
 if(PLICA_BUILD_TOOLS)
-  # oneDNN may lie in a prefix that the loader does not search.
-  set_target_properties(plica_command PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  if(PLICA_ONEDNN)
+    # It may lie in a prefix that the loader does not search.
+    set_target_properties(plica_command PROPERTIES INSTALL_RPATH $<TARGET_FILE_DIR:DNNL::dnnl>)
+  endif()
   install(TARGETS plica_command)
 endif()
