@@ -138,7 +138,7 @@ Place Planner::constant_place(const Value* value, const TensorDesc& desc) {
   const Constant& constant = *value->constant;
   const auto count = static_cast<size_t>(extent(desc));
   std::string key = "dense";
-  for (int64_t stride : desc.strides) key += "," + std::to_string(stride);
+  for (int64_t stride : desc.strides) key.append(1, ',').append(std::to_string(stride));
   const int buffer = new_buffer(Buffer::Kind::kConstant, count * sizeof(float));
   plan_.buffers.back().constant = cache_.get(value, key, count, [&](float* dst) {
     const std::vector<float> values = constant.to_floats();
