@@ -135,10 +135,12 @@ class BinaryKernel final : public Kernel {
  public:
   BinaryKernel(BinaryKind kind, float alpha, const TensorDesc& x, const TensorDesc& y,
                const TensorDesc& dst)
-      : nest_(dst.shape, {dst.strides, x.strides, y.strides}),
-        function_(HWY_DYNAMIC_DISPATCH(select_binary)(kind, access(nest_.inner_stride(1)),
-                                                      access(nest_.inner_stride(2)))),
-        alpha_(alpha) {}
+      : kind_(kind),
+        alpha_(alpha),
+        nest_(dst.shape, {dst.strides, x.strides, y.strides}),
+        function_(function_of(nest_)) {
+    set_rows(x, y, dst);
+  }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const float* x = args.in[0];
@@ -151,10 +153,59 @@ class BinaryKernel final : public Kernel {
     });
   }
 
+  const RowLayout* row_layout() const override { return layout_.images > 0 ? &layout_ : nullptr; }
+  void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
+    for (int64_t y = out.begin; y < out.end; ++y) {
+      std::array<int64_t, 3> first;
+      for (size_t k = 0; k < 3; ++k) first[k] = image * image_step_[k] + y * row_step_[k];
+      for (int64_t task = 0; task < row_nest_.tasks(); ++task) {
+        row_nest_.run_task(task, [&](const auto& at, const Block<3>& block) {
+          row_function_(args.out[0] + first[0] + at[0], args.in[0] + first[1] + at[1],
+                        args.in[1] + first[2] + at[2], block, alpha_);
+        });
+      }
+    }
+  }
+
  private:
+  /// Images that are one behind the other in the output and in an operand can be done by rows.
+  void set_rows(const TensorDesc& x, const TensorDesc& y, const TensorDesc& dst) {
+    if (dst.rank() != 4 || dst.shape[2] < 2) return;
+    const auto is_rows = [&](const TensorDesc& t) {
+      return t.strides[2] != 0 && t.strides[2] == dst.shape[3] * t.strides[3] &&
+             (dst.shape[0] == 1 || t.strides[0] == dst.shape[2] * t.strides[2]);
+    };
+    const TensorDesc& src = is_rows(x) ? x : y;
+    if (!is_rows(src) || !is_rows(dst)) return;
+    layout_ = {.src = is_rows(x) ? 0 : 1,
+               .images = dst.shape[0],
+               .in_rows = dst.shape[2],
+               .out_rows = dst.shape[2],
+               .in_row = src.strides[2],
+               .out_row = dst.strides[2]};
+    row_nest_ =
+        LoopNest<3>({1, dst.shape[1], 1, dst.shape[3]}, {dst.strides, x.strides, y.strides});
+    row_function_ = function_of(row_nest_);
+    for (const int axis : {0, 2}) {
+      auto& steps = axis == 0 ? image_step_ : row_step_;
+      steps = {dst.strides[axis], x.strides[axis], y.strides[axis]};
+    }
+  }
+
+  BlockFunction function_of(const LoopNest<3>& nest) const {
+    return HWY_DYNAMIC_DISPATCH(select_binary)(kind_, access(nest.inner_stride(1)),
+                                               access(nest.inner_stride(2)));
+  }
+
+  BinaryKind kind_;
+  float alpha_;
   LoopNest<3> nest_;
   BlockFunction function_;
-  float alpha_;
+  // Of one row, and from one to the next.
+  RowLayout layout_;
+  LoopNest<3> row_nest_;
+  BlockFunction row_function_ = nullptr;
+  std::array<int64_t, 3> image_step_{}, row_step_{};
 };
 
 }  // namespace

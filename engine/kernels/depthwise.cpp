@@ -317,6 +317,11 @@ class DepthwiseKernel final : public Kernel {
       : parts_(std::move(parts)), operands_(operands), owner_(std::move(owner)) {
     choose_target();
     run_ = HWY_DYNAMIC_POINTER(run_channels);
+    if (parts_.size() != 1 || !is_image(parts_[0].shape)) return;
+    const IgemmShape& shape = parts_[0].shape;
+    rows_ = row_layout_of(shape, operands_.src);
+    rows_.weight_bytes =
+        static_cast<size_t>(shape.taps()) * depthwise_padded_channels(shape) * sizeof(float);
   }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
@@ -327,6 +332,15 @@ class DepthwiseKernel final : public Kernel {
         run_lines(part, args, task * lines / tasks, (task + 1) * lines / tasks);
       });
     }
+  }
+
+  const RowLayout* row_layout() const override { return rows_.images > 0 ? &rows_ : nullptr; }
+  RowRange rows_needed(RowRange out) const noexcept override {
+    return input_rows(parts_[0].shape.axis[1], out);
+  }
+  void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
+    const int64_t first = image * rows_.out_rows;
+    run_lines(parts_[0], args, first + out.begin, first + out.end);
   }
 
  private:
@@ -384,6 +398,7 @@ class DepthwiseKernel final : public Kernel {
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
   void (*run_)(const depthwise::Line&) = nullptr;
+  RowLayout rows_;
 };
 
 }  // namespace

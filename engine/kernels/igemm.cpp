@@ -477,6 +477,31 @@ IgemmTile igemm_tile() {
   return {HWY_DYNAMIC_DISPATCH(tile_rows)(), 2 * HWY_DYNAMIC_DISPATCH(vector_lanes)()};
 }
 
+bool is_image(const IgemmShape& shape) {
+  const auto in_order = [](const IgemmAxis& axis) {
+    return axis.dst_step == 1 && axis.dst_origin == 0 && axis.dst_size == axis.out;
+  };
+  const auto& [z, y, x] = shape.axis;
+  return z == IgemmAxis() && in_order(y) && in_order(x) && shape.n > 0 && y.out > 1;
+}
+
+RowLayout row_layout_of(const IgemmShape& shape, int src) {
+  const auto& [z, y, x] = shape.axis;
+  return {.src = src,
+          .images = shape.n,
+          .in_rows = y.in,
+          .out_rows = y.out,
+          .in_row = x.in * shape.src_pixel,
+          .out_row = x.out * shape.dst_pixel};
+}
+
+RowRange input_rows(const IgemmAxis& axis, RowRange out) {
+  const int64_t first = out.begin * axis.stride + axis.origin;
+  const int64_t last = (out.end - 1) * axis.stride + axis.origin + (axis.taps - 1) * axis.step;
+  const int64_t begin = std::clamp<int64_t>(first, 0, axis.in);
+  return {begin, std::clamp<int64_t>(last + 1, begin, axis.in)};
+}
+
 int64_t igemm_padded_columns(const IgemmShape& shape) {
   return igemm::Panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc}.padded();
 }

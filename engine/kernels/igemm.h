@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/base/kernel.h"
 #include "engine/kernels/epilogue.h"
 
 namespace plica {
@@ -35,6 +36,13 @@ struct IgemmShape {
   int64_t taps() const { return axis[0].taps * axis[1].taps * axis[2].taps; }
   int64_t depth() const { return taps() * ic; }
 };
+
+/// Whether the output is images of more than one row, each pixel written once in their order.
+bool is_image(const IgemmShape& shape);
+/// How rows of images (axis[1]) lie; scratch memory and weights are left to the kernel.
+RowLayout row_layout_of(const IgemmShape& shape, int src);
+/// The positions inside the input that output positions `out` read.
+RowRange input_rows(const IgemmAxis& axis, RowRange out);
 
 /// `oc` of a group rounded up to what its packed weights and biases have room for.
 int64_t igemm_padded_columns(const IgemmShape& shape);

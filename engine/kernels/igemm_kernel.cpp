@@ -58,7 +58,13 @@ class IgemmKernel final : public Kernel {
       : parts_(std::move(parts)),
         operands_(operands),
         owner_(std::move(owner)),
-        scratch_bytes_(igemm_bytes_per_thread(parts_)) {}
+        scratch_bytes_(igemm_bytes_per_thread(parts_)) {
+    if (parts_.size() != 1 || !is_image(parts_[0].shape)) return;
+    const IgemmShape& shape = parts_[0].shape;
+    rows_ = row_layout_of(shape, operands_.src);
+    rows_.scratch_bytes = scratch_bytes_;
+    rows_.weight_bytes = igemm_packed_size(shape) * sizeof(float);
+  }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
     int64_t tasks = 0;
@@ -81,11 +87,36 @@ class IgemmKernel final : public Kernel {
     });
   }
 
+  const RowLayout* row_layout() const override { return rows_.images > 0 ? &rows_ : nullptr; }
+  RowRange rows_needed(RowRange out) const noexcept override {
+    return input_rows(parts_[0].shape.axis[1], out);
+  }
+  void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
+    const IgemmPart& part = parts_[0];
+    const int64_t width = part.shape.axis[2].out;
+    const int64_t first = (image * rows_.out_rows + out.begin) * width;
+    const int64_t pixels = out.count() * width;
+    const int64_t blocks = divide_up(pixels, kIgemmMaxRows);
+    const float* residual = operands_.residual < 0 ? nullptr : args.in[operands_.residual];
+    IgemmBlock block;
+    block.panels = divide_up(part.shape.oc, tile_.panel);
+    for (block.group = 0; block.group < part.shape.groups; ++block.group) {
+      for (int64_t i = 0; i < blocks; ++i) {
+        const int64_t begin = i * pixels / blocks;
+        block.row = first + begin;
+        block.rows = (i + 1) * pixels / blocks - begin;
+        run_(part.shape, part.epilogue, block, args.in[operands_.src], part.packed, residual,
+             args.out[0], reinterpret_cast<float*>(args.workspace));
+      }
+    }
+  }
+
  private:
   std::vector<IgemmPart> parts_;
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
   size_t scratch_bytes_;
+  RowLayout rows_;
   IgemmTile tile_ = igemm_tile();
   IgemmFn run_ = igemm_function();
 };

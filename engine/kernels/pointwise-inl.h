@@ -20,6 +20,26 @@ namespace plica {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+/// Functions of the form y(x) / (1 + e^-z(x)).
+template <Pointwise::Kind kind>
+inline constexpr bool kIsLogistic =
+    kind == Pointwise::kSigmoid || kind == Pointwise::kSilu || kind == Pointwise::kGeluTanh;
+
+template <Pointwise::Kind kind, int kCount, class D, class V = hn::VFromD<D>>
+HWY_INLINE void apply_logistic(D d, V* HWY_RESTRICT x) {
+  V y[kCount];
+  HWY_UNROLL(8)
+  for (int i = 0; i < kCount; ++i) {
+    y[i] = kind == Pointwise::kSigmoid ? hn::Set(d, 1.0f) : x[i];
+    if constexpr (kind == Pointwise::kGeluTanh) {
+      // (1 + tanh(u)) / 2 = 1 / (1 + e^-2u), with 2u = x (c0 + c1 x^2).
+      const V x2 = hn::Mul(x[i], x[i]);
+      x[i] = hn::Mul(x[i], hn::MulAdd(x2, hn::Set(d, 0.0713548163f), hn::Set(d, 1.59576912f)));
+    }
+  }
+  vec_over_one_plus_exp_minus<kCount>(d, y, x);
+}
+
 /// f(x) with the parameters a and b of `kind` broadcast to vectors. The same operations for every
 /// lane and every vector length.
 template <Pointwise::Kind kind, class D, class V = hn::VFromD<D>>
@@ -35,20 +55,15 @@ HWY_INLINE V apply_pointwise(D d, V x, V a, V b) {
   } else if constexpr (kind == Pointwise::kElu) {
     const V negative = hn::Mul(a, vec_expm1_negative(d, hn::Mul(x, b)));
     return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, negative);
-  } else if constexpr (kind == Pointwise::kSigmoid) {
-    return vec_sigmoid(d, x);
+  } else if constexpr (kIsLogistic<kind>) {
+    apply_logistic<kind, 1>(d, &x);
+    return x;
   } else if constexpr (kind == Pointwise::kTanh) {
     return vec_tanh(d, x);
-  } else if constexpr (kind == Pointwise::kSilu) {
-    return hn::Div(x, vec_one_plus_exp_minus(d, x));
   } else if constexpr (kind == Pointwise::kGeluErf) {
     const V erf = vec_erf(d, hn::Mul(x, hn::Set(d, 0.707106781f)));
     const V half = hn::Mul(x, hn::Set(d, 0.5f));
     return hn::MulAdd(half, erf, half);
-  } else if constexpr (kind == Pointwise::kGeluTanh) {
-    // (1 + tanh(u)) / 2 = 1 / (1 + e^-2u), with 2u = x (c0 + c1 x^2).
-    const V c = hn::MulAdd(hn::Mul(x, x), hn::Set(d, 0.0713548163f), hn::Set(d, 1.59576912f));
-    return hn::Div(x, vec_one_plus_exp_minus(d, hn::Mul(x, c)));
   } else if constexpr (kind == Pointwise::kHardswish || kind == Pointwise::kHardsigmoid) {
     V y = hn::Add(x, hn::Set(d, 3.0f));
     y = min_keep_nan(hn::Set(d, 6.0f), max_keep_nan(hn::Zero(d), y));
@@ -118,6 +133,17 @@ HWY_NOINLINE void pointwise_row(const float* src, float* dst, size_t n, float a,
   const auto va = hn::Set(d, a);
   const auto vb = hn::Set(d, b);
   size_t i = 0;
+  if constexpr (kIsLogistic<kind> && kLogisticVectors > 1) {
+    constexpr int kCount = kLogisticVectors;
+    for (; i + kCount * lanes <= n; i += kCount * lanes) {
+      hn::Vec<decltype(d)> x[kCount];
+      HWY_UNROLL(8)
+      for (int k = 0; k < kCount; ++k) x[k] = hn::LoadU(d, src + i + k * lanes);
+      apply_logistic<kind, kCount>(d, x);
+      HWY_UNROLL(8)
+      for (int k = 0; k < kCount; ++k) hn::StoreU(x[k], d, dst + i + k * lanes);
+    }
+  }
   for (; i + lanes <= n; i += lanes) {
     hn::StoreU(apply_pointwise<kind>(d, hn::LoadU(d, src + i), va, vb), d, dst + i);
   }

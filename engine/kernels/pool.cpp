@@ -265,6 +265,12 @@ class PoolKernel final : public Kernel {
     chunks_ = chunk_ == 0 ? 0 : (p_.channels + chunk_ - 1) / chunk_;
     // Output rows of one task: enough work to be worth handing over.
     group_ = std::max<int64_t>(1, 8192 / std::max<int64_t>(1, p_.width.in * chunk_));
+    if (size(p_.depth) != 1 || p_.depth.in != 1) return;
+    layout_ = {.images = p_.batch,
+               .in_rows = p_.height.in,
+               .out_rows = size(p_.height),
+               .in_row = p_.width.in * p_.src_pixel_stride,
+               .out_row = size(p_.width) * p_.dst_pixel_stride};
   }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
@@ -284,6 +290,24 @@ class PoolKernel final : public Kernel {
         ++image;
       }
     });
+  }
+
+  const RowLayout* row_layout() const override { return layout_.images > 0 ? &layout_ : nullptr; }
+  RowRange rows_needed(RowRange out) const noexcept override {
+    RowRange in{p_.height.in, 0};
+    for (int64_t y = out.begin; y < out.end; ++y) {
+      const PoolAxis::Window& window = p_.height.windows[static_cast<size_t>(y)];
+      if (window.count == 0) continue;
+      in.begin = std::min(in.begin, window.first);
+      in.end = std::max(in.end, window.first + (window.count - 1) * p_.height.step + 1);
+    }
+    return {std::min(in.begin, in.end), in.end};
+  }
+  void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
+    for (int64_t y = out.begin; y < out.end; ++y) {
+      float* dst = args.out[0] + (image * layout_.out_rows + y) * layout_.out_row;
+      for (int64_t c = 0; c < chunks_; ++c) run_row(args.in[0], dst, image, 0, y, c * chunk_);
+    }
   }
 
  private:
@@ -318,6 +342,7 @@ class PoolKernel final : public Kernel {
   PoolProblem p_;
   void (*row_fn_)(const PoolRow&);
   int64_t rows_ = 0, chunk_ = 0, chunks_ = 0, group_ = 1;
+  RowLayout layout_;
 };
 
 }  // namespace

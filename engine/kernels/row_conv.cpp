@@ -284,7 +284,15 @@ class RowConvKernel final : public Kernel {
   RowConvKernel(RowConv conv, std::shared_ptr<const void> owner)
       : conv_(std::move(conv)),
         owner_(std::move(owner)),
-        bytes_per_thread_(row_conv_bytes_per_thread(conv_.shape)) {}
+        bytes_per_thread_(row_conv_bytes_per_thread(conv_.shape)) {
+    const IgemmAxis& y = conv_.shape.axis[1];
+    if (!is_image(conv_.shape)) return;
+    if (conv_.shape.n > 1 && conv_.source.image != y.in * conv_.source.row) return;
+    rows_ = row_layout_of(conv_.shape, 0);
+    rows_.in_row = conv_.source.row;
+    rows_.scratch_bytes = bytes_per_thread_;
+    rows_.weight_bytes = row_conv_packed_size(conv_.shape) * sizeof(float);
+  }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const int64_t height = conv_.shape.axis[1].out;
@@ -298,10 +306,23 @@ class RowConvKernel final : public Kernel {
     });
   }
 
+  const RowLayout* row_layout() const override { return rows_.images > 0 ? &rows_ : nullptr; }
+  RowRange rows_needed(RowRange out) const noexcept override {
+    return input_rows(conv_.shape.axis[1], out);
+  }
+  void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
+    auto* memory = reinterpret_cast<float*>(args.workspace);
+    for (int64_t begin = out.begin; begin < out.end; begin += row_conv::kBandRows) {
+      const int64_t rows = std::min(row_conv::kBandRows, out.end - begin);
+      run_(conv_, image, begin, rows, args.in[0], args.out[0], memory);
+    }
+  }
+
  private:
   RowConv conv_;
   std::shared_ptr<const void> owner_;
   size_t bytes_per_thread_;
+  RowLayout rows_;
   BandFn run_ = band_function();
 };
 

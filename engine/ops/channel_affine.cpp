@@ -131,6 +131,7 @@ class ChannelAffineKernel : public Kernel {
   size_t channels = 0;      ///< by_row: row r is channel r % channels.
   size_t src_stride = 0, residual_stride = 0;
   int residual = -1;  ///< Index among the inputs.
+  RowLayout layout;   ///< If each row is a pixel of an image.
   Stage first, second;
   bool has_second = false;
   BoundPointwise activation, post_activation;
@@ -145,17 +146,28 @@ class ChannelAffineKernel : public Kernel {
       const size_t row = static_cast<size_t>(task) / cuts * block;
       const size_t column = static_cast<size_t>(task) % cuts * kTaskElements;
       const size_t count = cuts > 1 ? std::min(kTaskElements, columns - column) : columns;
-      run_rows(args, row, std::min(block, rows - row), column, count);
+      run_block(args, row, std::min(block, rows - row), column, count);
     });
   }
 
+  const RowLayout* row_layout() const override { return layout.images > 0 ? &layout : nullptr; }
+  void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
+    const int64_t width = layout.out_row / static_cast<int64_t>(columns);
+    const auto begin = static_cast<size_t>((image * layout.out_rows + out.begin) * width);
+    const auto count = static_cast<size_t>(out.count() * width);
+    const size_t block = std::max<size_t>(kTaskElements / columns, 1);
+    for (size_t row = 0; row < count; row += block) {
+      run_block(args, begin + row, std::min(block, count - row), 0, columns);
+    }
+  }
+
  private:
-  void run_rows(const KernelArgs& args, size_t row, size_t count, size_t column,
-                size_t width) const {
+  void run_block(const KernelArgs& args, size_t row, size_t count, size_t column,
+                 size_t width) const {
     const bool short_row = row + count == rows && last_columns != columns;
     if (short_row && count > 1) {
-      run_rows(args, row, count - 1, column, width);
-      run_rows(args, rows - 1, 1, column, width);
+      run_block(args, row, count - 1, column, width);
+      run_block(args, rows - 1, 1, column, width);
       return;
     }
     AffineRows p;
@@ -233,6 +245,14 @@ void plan_channel_affine(StepBuilder& builder, const Affine& affine, const Epilo
     kernel->rows = (pixels + copies - 1) / copies;
     kernel->last_columns = channels * (pixels - (kernel->rows ? kernel->rows - 1 : 0) * copies);
     if (copies > 1) kernel->src_stride = kernel->residual_stride = kernel->columns;
+    if (copies == 1 && channels > 0 && shape.size() == 4) {
+      const auto pixel = static_cast<int64_t>(kernel->src_stride);
+      kernel->layout = {.images = shape[0],
+                        .in_rows = shape[2],
+                        .out_rows = shape[2],
+                        .in_row = shape[3] * pixel,
+                        .out_row = shape[3] * shape[1]};
+    }
   }
   kernel->first = Stage(builder, "affine", affine, copies);
   Pointwise activation = kernel->first.absorb(epilogue.activation);

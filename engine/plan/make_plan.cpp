@@ -6,6 +6,7 @@
 
 #include "engine/base/fail.h"
 #include "engine/kernels/copy.h"
+#include "engine/plan/chain_rows.h"
 #include "engine/plan/memory_plan.h"
 #include "engine/plan/plan.h"
 #include "engine/plan/slices.h"
@@ -68,7 +69,6 @@ class Planner final : public StepBuilder {
   Place constant_place(const Value* value, const TensorDesc& desc);
   Place copy_to(const Value* value, const TensorDesc& desc);
   void add_copy(const std::string& name, const Place& from, const Place& to);
-  void add_step(Step step);
   void plan_node(const Node& node);
   Place slice_place(const Value* value, const Slice& slice);
   bool is_there(const Value* value, const Place& place) const;
@@ -148,20 +148,6 @@ Place Planner::constant_place(const Value* value, const TensorDesc& desc) {
   return {{buffer, 0}, desc};
 }
 
-void Planner::add_step(Step step) {
-  const auto index = static_cast<int>(plan_.steps.size());
-  const auto touch = [&](int id) {
-    if (id < 0) return;
-    Buffer& buffer = plan_.buffers[static_cast<size_t>(id)];
-    if (buffer.first_step < 0) buffer.first_step = index;
-    buffer.last_step = index;
-  };
-  for (const Operand& input : step.inputs) touch(input.buffer);
-  for (const Operand& output : step.outputs) touch(output.buffer);
-  touch(step.workspace);
-  plan_.steps.push_back(std::move(step));
-}
-
 void Planner::add_copy(const std::string& name, const Place& from, const Place& to) {
   Step step;
   step.node = name;
@@ -171,7 +157,7 @@ void Planner::add_copy(const std::string& name, const Place& from, const Place& 
   step.outputs = {to.operand};
   step.output_shape = to.desc.shape;
   step.bytes = 2 * element_count(to.desc.shape) * static_cast<int64_t>(sizeof(float));
-  add_step(std::move(step));
+  plan_.steps.push_back(std::move(step));
 }
 
 Place Planner::copy_to(const Value* value, const TensorDesc& desc) {
@@ -388,7 +374,7 @@ void Planner::plan_node(const Node& node) {
     if (workspace_bytes_ > 0) {
       step.workspace = new_buffer(Buffer::Kind::kArena, workspace_bytes_);
     }
-    add_step(std::move(step));
+    plan_.steps.push_back(std::move(step));
   }
   for (const Value* input : node.inputs) --uses_left_[input];
 }
@@ -452,6 +438,11 @@ Plan Planner::build() {
     }
   }
   finish_outputs();
+  if (options_.keep_values) {
+    find_lifetimes(plan_);
+  } else {
+    chain_rows(plan_, options_.chains);
+  }
   lay_out_memory();
   if (options_.keep_values) {
     for (const auto& [value, place] : places_) {

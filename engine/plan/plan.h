@@ -13,11 +13,27 @@
 
 namespace plica {
 
+/// Which steps are computed by bands of rows, one behind the other (chain_rows.h). Bits do not
+/// depend on it.
+struct ChainLimits {
+  /// Smaller tensors stay in the second level of the cache by themselves.
+  size_t min_tensor_bytes = 512 * 1024;
+  /// What the rows between the kernels of a chain may take of that cache, ...
+  size_t max_band_bytes = 384 * 1024;
+  /// ... and weights, which every band reads.
+  size_t max_weight_bytes = 256 * 1024;
+  /// Pixels of a band at least: a matrix product of fewer rows reads its weights too often.
+  int64_t min_band_pixels = 56;
+
+  bool operator==(const ChainLimits&) const = default;
+};
+
 struct PlanOptions {
   int threads = 1;  ///< Scratch memory is laid out for this many.
   bool onednn = false;
   bool strict = false;       ///< Accuracy::kStrict.
   bool keep_values = false;  ///< No memory is used twice: every value can be read after a run.
+  ChainLimits chains = {};   ///< Unless keep_values.
 
   bool operator==(const PlanOptions&) const = default;
 };

@@ -42,17 +42,18 @@ EngineValues::EngineValues(const Model& model, const SessionOptions& options,
   std::vector<Shape> shapes;
   for (const NdArray& input : inputs) shapes.push_back(input.shape);
   session.prepare(shapes);
+  std::vector<NdArray> outputs;
   std::vector<Tensor> targets;
   for (const Shape& shape : session.plan().output_shapes)
-    outputs_.push_back({shape, std::vector<float>(static_cast<size_t>(element_count(shape)))});
-  for (NdArray& output : outputs_) targets.emplace_back(output.data.data(), output.shape);
+    outputs.push_back({shape, std::vector<float>(static_cast<size_t>(element_count(shape)))});
+  for (NdArray& output : outputs) targets.emplace_back(output.data.data(), output.shape);
   session.run(views(inputs), targets);
   const Graph& graph = model.impl()->optimized();
   for (const auto& value : graph.values())
     if (auto array = session.value(value->name)) values_[value->name] = std::move(*array);
-  for (size_t i = 0; i < outputs_.size(); ++i)
-    values_[graph.outputs()[i]->name] = {outputs_[i].shape,
-                                         {outputs_[i].data.begin(), outputs_[i].data.end()}};
+  for (size_t i = 0; i < outputs.size(); ++i)
+    values_[graph.outputs()[i]->name] = {outputs[i].shape,
+                                         {outputs[i].data.begin(), outputs[i].data.end()}};
 }
 
 const Array* EngineValues::find(const std::string& name) const {

@@ -43,14 +43,15 @@ class VerifyCommand : public Command {
   int execute(Console& console) override {
     const Model model = Model::load(model_.path, model_.load_options());
     const std::vector<NdArray> arrays = inputs_.arrays(model.inputs());
-    const EngineValues engine(model, model_.session_options(), arrays);
+    Session session(model, model_.session_options());
+    const std::vector<NdArray> results = run_session(session, arrays);
     const std::vector<Array> expected = expectation(model, arrays);
 
     bool passed = true;
     Table table({"output", "shape", ">max error", ">relative", "result"});
     nlohmann::json list = nlohmann::json::array();
     for (size_t i = 0; i < expected.size(); ++i) {
-      const NdArray& found = engine.outputs()[i];
+      const NdArray& found = results[i];
       const std::string& name = model.outputs()[i].name;
       require(found.shape == expected[i].shape, ErrorCode::kUsage, "output '", name, "' has shape ",
               cli::describe(found.shape), ", but shape ", cli::describe(expected[i].shape),
@@ -68,7 +69,7 @@ class VerifyCommand : public Command {
                       {"ok", good}});
     }
     std::vector<Divergence> divergence;
-    if (!passed) divergence = find_divergence(model, arrays, engine);
+    if (!passed) divergence = find_divergence(model, arrays);
     if (json_) {
       nlohmann::json result = {{"ok", passed},
                                {"against", expected_.empty() ? "reference" : "expected"},
@@ -99,8 +100,9 @@ class VerifyCommand : public Command {
   }
 
   /// Empty, or one element.
-  std::vector<Divergence> find_divergence(const Model& model, std::span<const NdArray> arrays,
-                                          const EngineValues& engine) const {
+  std::vector<Divergence> find_divergence(const Model& model,
+                                          std::span<const NdArray> arrays) const {
+    const EngineValues engine(model, model_.session_options(), arrays);
     std::vector<Divergence> found;
     run_oracle(model.impl()->original(), arrays, [&](const Value& value, const Array& array) {
       const Array* ours = engine.find(value.name);

@@ -1,0 +1,175 @@
+#include "engine/kernels/row_chain.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace plica {
+namespace {
+
+size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/// The most input rows that `rows` consecutive output rows of a kernel need.
+int64_t most_rows_needed(const Kernel& kernel, int64_t rows) {
+  const int64_t out_rows = kernel.row_layout()->out_rows;
+  int64_t most = 0;
+  for (int64_t begin = 0; begin < out_rows; ++begin) {
+    const RowRange out{begin, std::min(begin + rows, out_rows)};
+    most = std::max(most, kernel.rows_needed(out).count());
+  }
+  return most;
+}
+
+/// Rows that are kept of what each kernel but the last computes.
+std::vector<int64_t> kept_rows(const std::vector<const Kernel*>& kernels, int64_t band) {
+  std::vector<int64_t> rows(kernels.size() - 1);
+  int64_t needed = band;
+  for (size_t i = kernels.size() - 1; i-- > 0;) {
+    needed = most_rows_needed(*kernels[i + 1], needed);
+    rows[i] = needed;
+  }
+  return rows;
+}
+
+size_t band_bytes(const std::vector<const Kernel*>& kernels, int64_t band) {
+  const std::vector<int64_t> rows = kept_rows(kernels, band);
+  size_t bytes = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto floats = static_cast<size_t>(rows[i] * kernels[i]->row_layout()->out_row);
+    bytes += padded(floats * sizeof(float));
+  }
+  return bytes;
+}
+
+size_t scratch_bytes(const std::vector<const Kernel*>& kernels) {
+  size_t bytes = 0;
+  for (const Kernel* kernel : kernels) {
+    bytes = std::max(bytes, padded(kernel->row_layout()->scratch_bytes));
+  }
+  return bytes;
+}
+
+std::vector<const Kernel*> kernels_of(const std::vector<ChainStage>& stages) {
+  std::vector<const Kernel*> kernels;
+  for (const ChainStage& stage : stages) kernels.push_back(stage.kernel.get());
+  return kernels;
+}
+
+class RowChain final : public Kernel {
+ public:
+  RowChain(std::vector<ChainStage> stages, int64_t band)
+      : stages_(std::move(stages)),
+        band_(band),
+        bytes_per_thread_(chain_bytes_per_thread(kernels_of(stages_), band)) {
+    const std::vector<const Kernel*> kernels = kernels_of(stages_);
+    const std::vector<int64_t> rows = kept_rows(kernels, band);
+    size_t offset = scratch_bytes(kernels);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      offsets_[i] = offset;
+      const auto floats = static_cast<size_t>(rows[i] * kernels[i]->row_layout()->out_row);
+      offset += padded(floats * sizeof(float));
+    }
+  }
+
+  void run(const KernelArgs& args, Team& team) const noexcept override {
+    const RowLayout& last = *stages_.back().kernel->row_layout();
+    // A thread computes again what the rows of its neighbour's begin with: few long parts.
+    constexpr int64_t kPartsPerThread = 2;
+    const int64_t wanted = team.size() == 1 ? 1 : team.size() * kPartsPerThread;
+    const int64_t bands = (last.out_rows + band_ - 1) / band_;
+    const int64_t parts = std::min(bands, (wanted + last.images - 1) / last.images);
+    team.for_each(last.images * parts, [&](int64_t task, int worker) {
+      const int64_t part = task % parts;
+      const RowRange out{part * last.out_rows / parts, (part + 1) * last.out_rows / parts};
+      run_part(args, task / parts, out,
+               args.workspace + static_cast<size_t>(worker) * bytes_per_thread_);
+    });
+  }
+
+ private:
+  void run_part(const KernelArgs& args, int64_t image, RowRange out, std::byte* memory) const {
+    std::array<RowRange, kMaxChain> held{};  // of each kernel's output, in `memory`
+    std::array<RowRange, kMaxChain> wanted{};
+    const size_t last = stages_.size() - 1;
+    for (int64_t begin = out.begin; begin < out.end; begin += band_) {
+      wanted[last] = {begin, std::min(begin + band_, out.end)};
+      for (size_t i = last; i-- > 0;) {
+        const RowRange needed = stages_[i + 1].kernel->rows_needed(wanted[i + 1]);
+        held[i] = keep(i, held[i], needed, memory);
+        wanted[i] = {held[i].end, std::max(held[i].end, needed.end)};
+      }
+      for (size_t i = 0; i <= last; ++i) {
+        if (wanted[i].count() > 0) run_stage(args, i, image, wanted[i], held, memory);
+        held[i].end = wanted[i].end;
+      }
+    }
+  }
+
+  float* buffer(size_t stage, std::byte* memory) const {
+    return reinterpret_cast<float*>(memory + offsets_[stage]);
+  }
+
+  /// Moves those of the rows held that are still needed to the beginning of their buffer.
+  RowRange keep(size_t stage, RowRange held, RowRange needed, std::byte* memory) const {
+    if (needed.begin >= held.end) return {needed.begin, needed.begin};
+    if (needed.begin > held.begin) {
+      const int64_t row = stages_[stage].kernel->row_layout()->out_row;
+      float* rows = buffer(stage, memory);
+      const auto count = static_cast<size_t>((held.end - needed.begin) * row);
+      std::memmove(rows, rows + (needed.begin - held.begin) * row, count * sizeof(float));
+      held.begin = needed.begin;
+    }
+    return held;
+  }
+
+  void run_stage(const KernelArgs& args, size_t i, int64_t image, RowRange rows,
+                 const std::array<RowRange, kMaxChain>& held, std::byte* memory) const {
+    const ChainStage& stage = stages_[i];
+    const RowLayout& layout = *stage.kernel->row_layout();
+    std::array<const float*, kMaxChainInputs> in{};
+    for (size_t k = 0; k < stage.inputs.size(); ++k) {
+      in[k] = stage.inputs[k] < 0 ? nullptr : args.in[stage.inputs[k]];
+    }
+    // Where whole tensors would begin, so that the rows held are in their places.
+    if (i > 0) {
+      in[static_cast<size_t>(layout.src)] =
+          buffer(i - 1, memory) - (image * layout.in_rows + held[i - 1].begin) * layout.in_row;
+    }
+    float* out = args.out[0];
+    if (i + 1 < stages_.size()) {
+      out = buffer(i, memory) - (image * layout.out_rows + held[i].begin) * layout.out_row;
+    }
+    stage.kernel->run_rows({in.data(), &out, memory}, image, rows);
+  }
+
+  std::vector<ChainStage> stages_;
+  int64_t band_;
+  size_t bytes_per_thread_;
+  std::array<size_t, kMaxChain> offsets_{};
+};
+
+}  // namespace
+
+bool can_chain(const Kernel& kernel, const Kernel& next) {
+  const RowLayout* from = kernel.row_layout();
+  const RowLayout* to = next.row_layout();
+  return from && to && from->images == to->images && from->out_rows == to->in_rows &&
+         from->out_row == to->in_row;
+}
+
+int64_t chain_band(const std::vector<const Kernel*>& kernels, size_t bytes) {
+  const int64_t most = kernels.back()->row_layout()->out_rows;
+  int64_t band = 0;
+  while (band < most && band_bytes(kernels, band + 1) <= bytes) ++band;
+  return band;
+}
+
+size_t chain_bytes_per_thread(const std::vector<const Kernel*>& kernels, int64_t band) {
+  return scratch_bytes(kernels) + band_bytes(kernels, band);
+}
+
+std::unique_ptr<Kernel> make_row_chain(std::vector<ChainStage> stages, int64_t band) {
+  return std::make_unique<RowChain>(std::move(stages), band);
+}
+
+}  // namespace plica
