@@ -14,27 +14,30 @@ struct Split {
   int64_t tasks() const { return row_blocks * panel_blocks * groups; }
 };
 
-/// Enough blocks for `threads` to finish at about the same time, but rows stay together as long as
-/// they can: every block of rows reads all the weights.
+/// Enough blocks for `threads` to finish at about the same time, cut so that least is read: every
+/// block of rows reads all the weights, every block of panels all the inputs.
 Split split(const IgemmShape& shape, IgemmTile tile, int threads) {
-  constexpr int64_t kBlocksPerThread = 3;
-  Split s;
-  const int64_t rows = shape.rows();
-  if (rows == 0 || shape.oc == 0) return s;
-  s.groups = shape.groups;
-  s.row_blocks = divide_up(rows, kIgemmMaxRows);
-  s.panel_blocks = 1;
-  const int64_t wanted = threads == 1 ? 1 : threads * kBlocksPerThread;
-  if (s.tasks() < wanted) {
-    // A block of rows should still have a few tiles of them.
-    const int64_t most = std::max(s.row_blocks, rows / (4 * tile.rows));
-    s.row_blocks = std::min(most, divide_up(wanted, s.groups));
+  // Inputs that have to be gathered cost more than weights, and than an uneven end.
+  const bool gathers = shape.taps() > 1;
+  const int64_t blocks_per_thread = gathers ? 2 : 3;
+  const int64_t rows = shape.rows(), panels = divide_up(shape.oc, tile.panel);
+  if (rows == 0 || panels == 0) return {};
+  Split best{divide_up(rows, kIgemmMaxRows), 1, shape.groups};
+  const int64_t wanted = threads == 1 ? 1 : threads * blocks_per_thread;
+  if (best.tasks() >= wanted) return best;
+  const int64_t inputs = rows * (gathers ? 3 : 1);
+  // A block of rows should still have a few tiles of them.
+  const int64_t most = std::max(best.row_blocks, std::min(rows / (4 * tile.rows), wanted));
+  const auto cost = [&](const Split& s) {
+    const int64_t idle = divide_up(wanted, std::min(wanted, s.tasks()));
+    return idle * (s.row_blocks * shape.oc + s.panel_blocks * inputs);
+  };
+  const int64_t least = best.row_blocks;
+  for (Split next = best; next.row_blocks <= most; ++next.row_blocks) {
+    next.panel_blocks = std::min(panels, divide_up(wanted, next.groups * next.row_blocks));
+    if (next.row_blocks == least || cost(next) < cost(best)) best = next;
   }
-  if (s.tasks() < wanted) {
-    const int64_t panels = divide_up(shape.oc, tile.panel);
-    s.panel_blocks = std::min(panels, divide_up(wanted, s.groups * s.row_blocks));
-  }
-  return s;
+  return best;
 }
 
 IgemmBlock block_of(const IgemmShape& shape, IgemmTile tile, const Split& s, int64_t task) {

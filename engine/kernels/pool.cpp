@@ -26,6 +26,8 @@ struct PoolRow {
   int64_t col_step;
   const PoolAxis::Window* windows;
   int64_t pixels;
+  int64_t even_begin, even_end;  ///< Windows of one size and divisor, ...
+  int64_t even_step;             ///< ... so many floats apart.
   int64_t row_floats;     ///< From the first float of an input row to the last, gaps included.
   int64_t outer_divisor;  ///< Product of depth's and height's divisors, or the override.
   bool fixed_divisor;
@@ -226,16 +228,48 @@ HWY_INLINE Scale AverageScale(const PoolRow& row, const PoolAxis::Window& window
   return {value, power_of_two ? 1.0f / value : 0.0f};
 }
 
+template <class Acc, int kRows, int kCols>
+HWY_INLINE void EvenPixels(const PoolRow& row, int64_t begin, int64_t end, Scale scale) {
+  const float* src = row.src + row.windows[begin].first * row.pixel_stride;
+  float* dst = row.dst + begin * row.dst_stride;
+  for (int64_t x = begin; x < end; ++x, src += row.even_step, dst += row.dst_stride) {
+    FixedWindow<Acc, kRows, kCols>(row, src, scale, Whole(), dst);
+  }
+}
+
+// A run of pixels of few channels that need no case distinction for each; returns its end.
+template <class Acc>
+HWY_INLINE int64_t EvenRun(const PoolRow& row, int64_t begin, Scale scale) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(typename Acc::D()));
+  if (begin != row.even_begin || row.planes != 1 || row.channels >= lanes) return begin;
+  int64_t end = row.even_end;
+  while (end > begin && !IsRoomy(row, end - 1, lanes)) --end;
+  if (end == begin) return begin;
+  const int64_t cols = row.windows[begin].count;
+  if (row.rows == 2 && cols == 2) {
+    EvenPixels<Acc, 2, 2>(row, begin, end, scale);
+  } else if (row.rows == 3 && cols == 3) {
+    EvenPixels<Acc, 3, 3>(row, begin, end, scale);
+  } else {
+    return begin;
+  }
+  return end;
+}
+
 void MaxRow(const PoolRow& row) {
-  for (int64_t x = 0; x < row.pixels; ++x) Pixel<Maximum>(row, x, {1, 1});
+  for (int64_t x = 0, end = 0; x < row.pixels; x = std::max(x + 1, end)) {
+    end = EvenRun<Maximum>(row, x, {1, 1});
+    if (end == x) Pixel<Maximum>(row, x, {1, 1});
+  }
 }
 
 void AverageRow(const PoolRow& row) {
-  for (int64_t x = 0; x < row.pixels; ++x) {
+  for (int64_t x = 0, end = 0; x < row.pixels; x = std::max(x + 1, end)) {
     const PoolAxis::Window& window = row.windows[x];
     const Scale scale = AverageScale(row, window);
     if (row.planes * row.rows * window.count <= kMaxFloatTaps) {
-      Pixel<FloatSum>(row, x, scale);
+      end = EvenRun<FloatSum>(row, x, scale);
+      if (end == x) Pixel<FloatSum>(row, x, scale);
     } else {
       Pixel<DoubleSum>(row, x, scale);
     }
@@ -265,6 +299,7 @@ class PoolKernel final : public Kernel {
     chunks_ = chunk_ == 0 ? 0 : (p_.channels + chunk_ - 1) / chunk_;
     // Output rows of one task: enough work to be worth handing over.
     group_ = std::max<int64_t>(1, 8192 / std::max<int64_t>(1, p_.width.in * chunk_));
+    find_even_windows();
     if (size(p_.depth) != 1 || p_.depth.in != 1) return;
     layout_ = {.images = p_.batch,
                .in_rows = p_.height.in,
@@ -313,6 +348,26 @@ class PoolKernel final : public Kernel {
  private:
   static int64_t size(const PoolAxis& axis) { return static_cast<int64_t>(axis.windows.size()); }
 
+  /// The longest run of windows of one size along the width from the first that is as large as any.
+  void find_even_windows() {
+    const std::vector<PoolAxis::Window>& w = p_.width.windows;
+    if (w.empty()) return;
+    const auto first = std::max_element(
+        w.begin(), w.end(), [](const auto& a, const auto& b) { return a.count < b.count; });
+    even_begin_ = first - w.begin();
+    even_end_ = even_begin_ + 1;
+    if (first + 1 != w.end()) even_step_ = first[1].first - first->first;
+    while (even_end_ < size(p_.width)) {
+      const PoolAxis::Window &last = w[static_cast<size_t>(even_end_ - 1)],
+                             &next = w[static_cast<size_t>(even_end_)];
+      if (next.first - last.first != even_step_ || next.count != last.count ||
+          next.divisor != last.divisor) {
+        break;
+      }
+      ++even_end_;
+    }
+  }
+
   void run_row(const float* src, float* dst, int64_t image, int64_t plane, int64_t y,
                int64_t channel) const {
     const PoolAxis::Window& rows = p_.height.windows[static_cast<size_t>(y)];
@@ -333,6 +388,9 @@ class PoolKernel final : public Kernel {
     row.col_step = p_.width.step * p_.src_pixel_stride;
     row.windows = p_.width.windows.data();
     row.pixels = size(p_.width);
+    row.even_begin = even_begin_;
+    row.even_end = even_end_;
+    row.even_step = even_step_ * p_.src_pixel_stride;
     row.row_floats = row_stride - p_.src_pixel_stride + row.channels;
     row.fixed_divisor = p_.divisor != 0;
     row.outer_divisor = row.fixed_divisor ? p_.divisor : planes.divisor * rows.divisor;
@@ -342,6 +400,7 @@ class PoolKernel final : public Kernel {
   PoolProblem p_;
   void (*row_fn_)(const PoolRow&);
   int64_t rows_ = 0, chunk_ = 0, chunks_ = 0, group_ = 1;
+  int64_t even_begin_ = 0, even_end_ = 0, even_step_ = 0;
   RowLayout layout_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "engine/kernels/dispatch.h"
@@ -52,8 +53,20 @@ struct Tile {
   int64_t dst_pixel;
   const float* bias;
   float lo, hi;
-  int64_t columns;  // valid ones
+  int64_t columns;       // valid ones
+  const int32_t* order;  // of the lanes, where pixels share a vector
 };
+
+/// Pixels of which a vector holds all channels: 1, 2 or 4.
+inline int64_t shared_pixels(const IgemmShape& s, const RowConvSource& source, int64_t lanes) {
+  const IgemmAxis& x = s.axis[2];
+  const bool columns_adjacent = s.ic == 1 || source.column == 1;
+  if (!columns_adjacent || x.stride != 1 || s.dst_pixel != s.oc) return 1;
+  for (const int64_t share : {4, 2}) {
+    if (s.oc * share <= lanes && x.out >= share) return share;
+  }
+  return 1;
+}
 
 }  // namespace plica::row_conv
 #endif  // PLICA_ROW_CONV_ONCE
@@ -141,7 +154,62 @@ HWY_NOINLINE void run_tile(const Tile& t) {
   }
 }
 
+/// kShare neighbouring floats, again and again.
+template <int kShare>
+HWY_INLINE V load_repeated(const float* p) {
+  const D d;
+  if constexpr (kShare == 2) {
+    const hn::Repartition<double, D> pairs;
+    double pair;
+    std::memcpy(&pair, p, sizeof pair);
+    return hn::BitCast(d, hn::Set(pairs, pair));
+  } else {
+    return hn::LoadDup128(d, p);
+  }
+}
+
+/// kRows times kShare neighbouring pixels, whose few channels share a vector: lane l is pixel
+/// l % kShare, channel l / kShare.
+template <int kRows, int kShare>
+HWY_NOINLINE void run_shared_tile(const Tile& t) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  V sum[kRows];
+  PLICA_UNROLL
+  for (int r = 0; r < kRows; ++r) sum[r] = hn::Zero(d);
+  const float* HWY_RESTRICT w = t.w;
+  for (int64_t line = 0; line < t.lines; ++line) {
+    for (int64_t run = 0; run < t.runs; ++run) {
+      const float* a = t.a + line * t.line_step + run * t.run_step;
+      for (int64_t k = 0; k < t.run; ++k, ++a, w += lanes) {
+        // Keeps the compiler from carrying what it has loaded over to the next k.
+        asm("" : "+r"(a));
+        const V weight = hn::Load(d, w);
+        PLICA_UNROLL
+        for (int r = 0; r < kRows; ++r) {
+          sum[r] = hn::MulAdd(load_repeated<kShare>(a + r * kShare), weight, sum[r]);
+        }
+      }
+    }
+  }
+  const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
+  const V bias = hn::Load(d, t.bias);
+  const auto order = hn::SetTableIndices(d, t.order);
+  const auto count = static_cast<size_t>(kShare * t.columns);
+  PLICA_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    // x86's minimum and maximum are their second operand if one is NaN.
+    const V y = hn::Min(hi, hn::Max(lo, hn::Add(sum[r], bias)));
+    hn::StoreN(hn::TableLookupLanes(y, order), d, t.dst + r * kShare * t.dst_pixel, count);
+  }
+}
+
 using TileFn = void (*)(const Tile&);
+template <int kShare, int... kRows>
+constexpr std::array<TileFn, sizeof...(kRows)> shared_tile_functions(
+    std::integer_sequence<int, kRows...>) {
+  return {run_shared_tile<kRows + 1, kShare>...};
+}
 template <int kVecs, int... kRows>
 constexpr std::array<TileFn, sizeof...(kRows)> tile_functions(
     std::integer_sequence<int, kRows...>) {
@@ -151,6 +219,9 @@ using RowCounts = std::make_integer_sequence<int, kTileRows>;
 /// [vectors - 1][rows - 1]
 constexpr std::array<TileFn, kTileRows> kTiles[2] = {tile_functions<1>(RowCounts()),
                                                      tile_functions<2>(RowCounts())};
+/// [two or four pixels][rows - 1]
+constexpr std::array<TileFn, kTileRows> kSharedTiles[2] = {
+    shared_tile_functions<2>(RowCounts()), shared_tile_functions<4>(RowCounts())};
 
 HWY_INLINE void copy_floats(const float* HWY_RESTRICT src, float* HWY_RESTRICT dst, int64_t count) {
   const D d;
@@ -233,21 +304,41 @@ void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const fl
   tile.lo = c.epilogue.lo;
   tile.hi = c.epilogue.hi;
   const int64_t first_pixel = (n * y.out + first) * x.out;
-  const int64_t tiles = (x.out + kTileRows - 1) / kTileRows;
-  for (int64_t column = 0; column < s.oc; column += 2 * lanes) {
+  const auto run_row = [&](int64_t r, int64_t share, const auto& functions, int64_t column) {
+    // `count` times as many neighbouring pixels as share a vector.
+    const auto run_tile_at = [&](int64_t pixel, int64_t count) {
+      tile.a = from + r * y.stride * row_step + pixel * x.stride * scratch.pixel;
+      tile.dst = dst + (first_pixel + r * x.out + pixel) * s.dst_pixel + column;
+      functions[static_cast<size_t>(count - 1)](tile);
+    };
+    // Tiles of nearly equal heights.
+    const int64_t groups = x.out / share, tiles = (groups + kTileRows - 1) / kTileRows;
+    for (int64_t i = 0; i < tiles; ++i) {
+      const int64_t begin = i * groups / tiles, end = (i + 1) * groups / tiles;
+      run_tile_at(begin * share, end - begin);
+    }
+    if (x.out % share != 0) run_tile_at(x.out - share, 1);
+  };
+  const int64_t share = row_conv::shared_pixels(s, c.source, lanes);
+  if (share > 1) {
+    HWY_ALIGN float bias[hn::MaxLanes(D())];
+    HWY_ALIGN int32_t order[hn::MaxLanes(D())];
+    for (int64_t l = 0; l < lanes; ++l) {
+      bias[l] = c.epilogue.bias[std::min(l / share, s.oc - 1)];
+      order[l] = static_cast<int32_t>(l < share * s.oc ? l % s.oc * share + l / s.oc : 0);
+    }
+    tile.w = c.packed;
+    tile.bias = bias;
+    tile.order = order;
+    tile.columns = s.oc;
+    for (int64_t r = 0; r < rows; ++r) run_row(r, share, kSharedTiles[share / 4], 0);
+  }
+  for (int64_t column = 0; share == 1 && column < s.oc; column += 2 * lanes) {
     const int vectors = s.oc - column > lanes ? 2 : 1;
     tile.w = c.packed + column * s.depth();
     tile.bias = c.epilogue.bias + column;
     tile.columns = std::min(s.oc - column, 2 * lanes);
-    for (int64_t r = 0; r < rows; ++r) {
-      // Tiles of nearly equal heights.
-      for (int64_t i = 0; i < tiles; ++i) {
-        const int64_t begin = i * x.out / tiles, end = (i + 1) * x.out / tiles;
-        tile.a = from + r * y.stride * row_step + begin * tile.stride;
-        tile.dst = dst + (first_pixel + r * x.out + begin) * s.dst_pixel + column;
-        kTiles[vectors - 1][static_cast<size_t>(end - begin - 1)](tile);
-      }
-    }
+    for (int64_t r = 0; r < rows; ++r) run_row(r, 1, kTiles[vectors - 1], column);
   }
   if (!c.epilogue.has_tail()) return;
   apply_tail_rows(c.epilogue, first_pixel, rows * x.out, s.dst_pixel, 0,
@@ -336,6 +427,10 @@ bool row_conv_fits(const IgemmShape& shape, const RowConvSource& source) {
   return shape.depth() <= row_conv::kMaxDepth && (source.column == 1 || source.channel == 1);
 }
 
+int64_t row_conv_shared_pixels(const IgemmShape& shape, const RowConvSource& source) {
+  return row_conv::shared_pixels(shape, source, HWY_DYNAMIC_DISPATCH(vector_lanes)());
+}
+
 size_t row_conv_packed_size(const IgemmShape& shape) {
   return static_cast<size_t>(shape.depth() * padded_columns(shape));
 }
@@ -349,14 +444,15 @@ void row_conv_pack(const IgemmShape& shape, const RowConvSource& source,
   const int64_t lanes = HWY_DYNAMIC_DISPATCH(vector_lanes)();
   const bool planar = source.column == 1;
   const int64_t taps = shape.taps();
+  const int64_t share = row_conv::shared_pixels(shape, source, lanes);
   for (int64_t column = 0; column < shape.oc; column += 2 * lanes) {
     const int64_t width = std::min(2 * lanes, padded_columns(shape) - column);
     for (int64_t k = 0; k < shape.depth(); ++k, packed += width) {
       const int64_t tap = planar ? k % taps : k / shape.ic;
       const int64_t channel = planar ? k / taps : k % shape.ic;
       const float* from = weights.data + weights.tap_offset[tap] + channel * weights.ic_stride;
-      for (int64_t i = 0; i < std::min(width, shape.oc - column); ++i) {
-        packed[i] = from[(column + i) * weights.oc_stride];
+      for (int64_t i = 0; i < std::min(width, share * shape.oc - column); ++i) {
+        packed[i] = from[(column + i / share) * weights.oc_stride];
       }
     }
   }

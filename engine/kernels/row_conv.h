@@ -23,13 +23,15 @@ struct RowConv {
   IgemmShape shape;  ///< src_pixel is not used.
   RowConvSource source;
   const float* packed = nullptr;
-  BoundEpilogue epilogue;  ///< Without a residual; bias as row_conv_pack_bias() pads it.
+  BoundEpilogue epilogue;  ///< Without a residual; bias padded to row_conv_bias_size().
 };
 
 /// One group, two axes (axis[0] trivial), dilation 1 along rows, not a matrix product, a depth of
 /// at most 256, and few channels.
 bool row_conv_fits(const IgemmShape& shape, const RowConvSource& source);
 
+/// Pixels whose channels share a vector. Packed weights depend on it.
+int64_t row_conv_shared_pixels(const IgemmShape& shape, const RowConvSource& source);
 size_t row_conv_packed_size(const IgemmShape& shape);
 void row_conv_pack(const IgemmShape& shape, const RowConvSource& source,
                    const IgemmWeights& weights, float* packed);

@@ -194,7 +194,8 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
   builder.use_input_as(0, desc.strides);
   PackedEpilogue packed = bind_epilogue(builder, epilogue);
   RowConv conv{phase.shape, source, nullptr, packed.bound};
-  const char* key = source.column == 1 ? "row_conv planes" : "row_conv pixels";
+  const std::string key = concat(source.column == 1 ? "row_conv planes" : "row_conv pixels", " by ",
+                                 row_conv_shared_pixels(phase.shape, source));
   PackedWeights weights = builder.pack(key, row_conv_packed_size(phase.shape), [&](float* to) {
     const std::vector<float> values = read_weights(constant_weight(builder, 1), phase.scale);
     IgemmWeights from = phase.weights;
