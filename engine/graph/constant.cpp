@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/base/fail.h"
+#include "engine/base/fingerprint.h"
 
 namespace plica {
 
@@ -201,6 +202,28 @@ std::vector<std::byte> Constant::dense_bytes() const {
     }
   }
   return bytes;
+}
+
+uint64_t Constant::fingerprint() const {
+  constexpr int64_t kAll = 4096, kPieces = 64, kPiece = 8;  // elements
+  Fingerprint hash;
+  hash.add(dtype_);
+  for (const Shape& shape : {shape_, view_shape_, view_strides_}) hash.add_all(shape);
+  for (const Factor& factor : factors_) {
+    hash.add(factor.axis);
+    hash.add_all(*factor.values);
+  }
+  const auto width = static_cast<int64_t>(size_of(dtype_));
+  const int64_t elements = extent({view_shape_, view_strides_});
+  if (elements <= kAll) {
+    hash.add_bytes(data_, static_cast<size_t>(elements * width));
+  } else {
+    for (int64_t i = 0; i < kPieces; ++i) {
+      const int64_t at = i * (elements - kPiece) / (kPieces - 1);
+      hash.add_bytes(data_ + at * width, static_cast<size_t>(kPiece * width));
+    }
+  }
+  return hash.value();
 }
 
 }  // namespace plica

@@ -51,6 +51,9 @@ class Constant {
   /// All elements as they are, in dtype(), little-endian and row-major in shape(). Throws kInternal
   /// for a scaled tensor, whose values no longer are of that dtype.
   std::vector<std::byte> dense_bytes() const;
+  /// A number that differs where shapes, dtypes, factors or elements do, but for large tensors sees
+  /// only a few hundred of the elements: enough to tell one training from another.
+  uint64_t fingerprint() const;
   /// True for two constants that see the same memory (a shared weight).
   bool same_memory(const Constant& other) const { return data_ && data_ == other.data_; }
 

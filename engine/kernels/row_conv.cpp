@@ -220,8 +220,8 @@ using RowCounts = std::make_integer_sequence<int, kTileRows>;
 constexpr std::array<TileFn, kTileRows> kTiles[2] = {tile_functions<1>(RowCounts()),
                                                      tile_functions<2>(RowCounts())};
 /// [two or four pixels][rows - 1]
-constexpr std::array<TileFn, kTileRows> kSharedTiles[2] = {
-    shared_tile_functions<2>(RowCounts()), shared_tile_functions<4>(RowCounts())};
+constexpr std::array<TileFn, kTileRows> kSharedTiles[2] = {shared_tile_functions<2>(RowCounts()),
+                                                           shared_tile_functions<4>(RowCounts())};
 
 HWY_INLINE void copy_floats(const float* HWY_RESTRICT src, float* HWY_RESTRICT dst, int64_t count) {
   const D d;

@@ -16,6 +16,7 @@
 #include "engine/loader/plica_json.h"
 #include "engine/loader/pt2.h"
 #include "engine/loader/safetensors.h"
+#include "engine/loader/write_file.h"
 #include "engine/loader/zip.h"
 
 namespace plica {
@@ -132,31 +133,6 @@ Manifest read(const fs::path& path, const ReadOptions& options) {
   require(first != std::string_view::npos && bytes[first] == std::byte{'{'}, ErrorCode::kFormat,
           "is neither a .pt2 archive, nor a .safetensors, nor a Plica .json file");
   return read_json(path, *file, options.copy);
-}
-
-/// Replaces `path` in one step, so that a reader never sees half a file.
-void write_file(const fs::path& path, std::string_view content) {
-  const fs::path temporary = path.string() + ".part";
-  const auto check = [&](bool ok) {
-    if (ok) return;
-    const int error = errno;
-    ::unlink(temporary.c_str());
-    fail(ErrorCode::kIo, "cannot write: ", std::strerror(error));
-  };
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  check(fd >= 0);
-  bool ok = true;
-  while (ok && !content.empty()) {
-    const ssize_t done = ::write(fd, content.data(), content.size());
-    if (done < 0 && errno == EINTR) continue;
-    ok = done > 0;
-    if (ok) content.remove_prefix(static_cast<size_t>(done));
-  }
-  const int error = errno;
-  const bool closed = ::close(fd) == 0;
-  if (!ok) errno = error;
-  check(ok && closed);
-  check(::rename(temporary.c_str(), path.c_str()) == 0);
 }
 
 std::string tensor_file(const Manifest& manifest,

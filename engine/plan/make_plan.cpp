@@ -54,7 +54,7 @@ class Planner final : public StepBuilder {
   }
   PackedWeights pack(const std::string& key, size_t count,
                      const std::function<void(float*)>& fill) override {
-    return cache_.get(node_, key, count, fill);
+    return cache_.get(node_->outputs.at(0)->name, key, count, fill);
   }
   void emit(std::unique_ptr<Kernel> kernel, std::string kernel_name) override {
     kernel_ = std::move(kernel);
@@ -140,7 +140,7 @@ Place Planner::constant_place(const Value* value, const TensorDesc& desc) {
   std::string key = "dense";
   for (int64_t stride : desc.strides) key.append(1, ',').append(std::to_string(stride));
   const int buffer = new_buffer(Buffer::Kind::kConstant, count * sizeof(float));
-  plan_.buffers.back().constant = cache_.get(value, key, count, [&](float* dst) {
+  plan_.buffers.back().constant = cache_.get(value->name, key, count, [&](float* dst) {
     const std::vector<float> values = constant.to_floats();
     for_each_offset(desc,
                     [&, i = size_t{0}](int64_t offset) mutable { dst[offset] = values[i++]; });

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/graph/step_builder.h"
 
@@ -14,20 +15,33 @@ namespace plica {
 /// Thread-safe.
 class PackCache {
  public:
+  using Saved = std::map<std::string, Constant, std::less<>>;
+
   PackCache() = default;
   /// `release` is called now and then, when the originals of what has been packed so far need no
   /// longer be in memory.
   explicit PackCache(std::function<void()> release) : release_(std::move(release)) {}
 
-  /// `owner` is a node or a value of the model's graph.
-  PackedWeights get(const void* owner, const std::string& key, size_t count,
+  /// Weights that save() returned earlier, which then need not be packed. Before any get().
+  void use(Saved saved) { saved_ = std::move(saved); }
+
+  /// `owner` names a value of the model's graph: the weights belong to it or to its producer.
+  /// Throws kFormat if saved weights do not have `count` elements.
+  PackedWeights get(const std::string& owner, const std::string& key, size_t count,
                     const std::function<void(float*)>& fill);
+  /// All weights so far, by owner and key, float32, padded to whole cache lines.
+  std::vector<std::pair<std::string, Constant>> save() const;
   /// Bytes of all weights packed so far.
   size_t bytes() const;
 
  private:
+  struct Entry {
+    PackedWeights weights;
+    size_t count;
+  };
   mutable std::mutex mutex_;
-  std::map<std::pair<const void*, std::string>, PackedWeights> entries_;
+  std::map<std::string, Entry> entries_;
+  Saved saved_;
   size_t bytes_ = 0;
   std::function<void()> release_;
   size_t unreleased_ = 0;

@@ -9,6 +9,7 @@
 #include "engine/loader/load.h"
 #include "engine/passes/pipeline.h"
 #include "engine/session/model_impl.h"
+#include "engine/session/saved_plan.h"
 #include "plica/version.h"
 
 namespace plica {
@@ -64,6 +65,22 @@ Model::Impl::Impl(std::string file_name, Manifest manifest, const LoadOptions& l
     if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
   }
   folds = run_passes(optimized_, {options.fold, options.fuse});
+  if (!options.plan.empty()) use_saved_plan();
+}
+
+void Model::Impl::use_saved_plan() {
+  try {
+    PackCache::Saved saved;
+    const std::string why = SavedPlan::read(options.plan, options.copy, optimized_, saved);
+    if (!why.empty()) {
+      notes.push_back(concat(options.plan.string(), ": ", why, "; not used"));
+      return;
+    }
+    packed_.use(std::move(saved));
+  } catch (Error& error) {
+    error.in_file(options.plan.string());
+    throw;
+  }
 }
 
 void Model::Impl::release_files() const {
@@ -128,6 +145,17 @@ Model Model::load(const std::filesystem::path& path, const LoadOptions& options)
     throw;
   } catch (const std::bad_alloc&) {
     throw Error(ErrorCode::kIo, "not enough memory to load the model").in_file(path.string());
+  }
+}
+
+void Model::save_plan(const std::filesystem::path& path) const {
+  require(!impl_->packed().save().empty(), ErrorCode::kUsage,
+          "save_plan: no session of this model has packed weights yet");
+  try {
+    SavedPlan::write(path, impl_->packed(), impl_->optimized());
+  } catch (Error& error) {
+    error.in_file(path.string());
+    throw;
   }
 }
 

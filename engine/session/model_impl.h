@@ -41,6 +41,8 @@ struct Model::Impl {
     PlanOptions options;
     std::shared_ptr<const Plan> plan;
   };
+  /// Maps LoadOptions::plan.
+  void use_saved_plan();
   /// Takes the weights' originals out of memory: plans have packed what they need.
   void release_files() const;
 

@@ -52,6 +52,11 @@ struct LoadOptions {
   /// threads and any place in the batch). load() throws Error (kUsage) in a build without oneDNN.
   bool onednn = false;
   Accuracy accuracy = Accuracy::kDefault;
+  /// A file of save_plan(): the weights in it are mapped and shared between processes instead of
+  /// packed anew, which takes most of the time until the first result. If it was saved for another
+  /// model, other options, another instruction set or version of Plica, it is not used, and notes()
+  /// says so. load() throws Error (kIo, kFormat) if there is no such file or it is damaged.
+  std::filesystem::path plan;
 };
 
 /// A loaded network: its graph, folded and ready to be planned. Immutable; copies share it; any
@@ -64,6 +69,11 @@ class PLICA_API Model {
 
   std::span<const TensorInfo> inputs() const noexcept;
   std::span<const TensorInfo> outputs() const noexcept;
+  /// Writes the weights that sessions of this model have packed so far into a file for
+  /// LoadOptions::plan: call it after Session::prepare() for the shapes that will be used. Replaces
+  /// the file in one step. Throws Error: kIo; kUsage if nothing has been packed. Thread-safe.
+  void save_plan(const std::filesystem::path& path) const;
+
   /// What became of every BatchNorm.
   const FoldReport& fold_report() const noexcept;
   /// Remarks of the loader, e.g. that float64 weights were converted.

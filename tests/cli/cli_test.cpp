@@ -185,6 +185,24 @@ TEST_CASE("inspect shows shapes, parameters, statistics, folds and plan", "[cli]
   CHECK(plica({"inspect", kCircles, "--plan", "--graph", "--folds"}).code == kSuccess);
 }
 
+TEST_CASE("convert writes a plan that later runs use", "[cli]") {
+  const Folder folder;
+  const std::string source = (kModels / "lenet_bn.pt2").string(), plan = folder / "lenet.plan";
+  const Result result = plica({"convert", source, "--output", plan});
+  INFO(result.err);
+  REQUIRE(result.code == kSuccess);
+  CHECK(result.out.find("lenet.plan") != std::string::npos);
+  const auto run = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> args{"verify", source, "--batch", "3", "--json"};
+    args.insert(args.end(), more.begin(), more.end());
+    return plica(args);
+  };
+  CHECK(run({"--saved-plan", plan}).out == run({}).out);
+  const Result missing = run({"--saved-plan", folder / "no.plan"});
+  CHECK(missing.code == kBadInput);
+  CHECK(missing.err.find("no.plan") != std::string::npos);
+}
+
 TEST_CASE("convert writes models that compute the same bits", "[cli]") {
   const Folder folder;
   for (const char* model : {"net_with_bn.pt2", "lenet_bn.pt2"})

@@ -13,16 +13,24 @@ namespace {
 class ConvertCommand : public Command {
  public:
   void declare(CLI::App& app) override {
-    model_.declare_path(app);
-    app.add_option("-o,--output", output_, "The file to write: .json or .safetensors")
+    model_.declare(app);
+    inputs_.declare_random(app);
+    app.add_option("-o,--output", output_,
+                   "The file to write: .json or .safetensors, or .plan for the packed weights")
         ->required()
         ->type_name("FILE");
+    app.footer(
+        "A .plan file makes later starts faster on machines with the same instruction set: it goes "
+        "with MODEL,\nwhich is still needed (--saved-plan, LoadOptions::plan). It has the weights "
+        "as "
+        "--batch, --threads and the other\noptions want them; only .plan depends on these.");
   }
 
   int execute(Console& console) override {
     const std::string extension = output_.extension().string();
+    if (extension == ".plan") return save_plan(console);
     require(extension == ".json" || extension == ".safetensors", ErrorCode::kUsage, "--output ",
-            output_.string(), ": expected a name that ends in .json or .safetensors");
+            output_.string(), ": expected a name that ends in .json, .safetensors or .plan");
     // The model may be mapped from the very file that is about to be written.
     const Manifest manifest = read_manifest(model_.path, {.copy = true});
     try {
@@ -43,7 +51,18 @@ class ConvertCommand : public Command {
   }
 
  private:
+  int save_plan(Console& console) const {
+    const Model model = Model::load(model_.path, model_.load_options());
+    Session session(model, model_.session_options());
+    session.prepare(concrete_shapes(model.inputs(), inputs_.batch));
+    model.save_plan(output_);
+    const auto size = static_cast<double>(std::filesystem::file_size(output_));
+    console.out << "wrote " << output_.string() << " (" << format_bytes(size) << ")\n";
+    return kSuccess;
+  }
+
   ModelArgs model_;
+  InputArgs inputs_;
   std::filesystem::path output_;
 };
 

@@ -43,11 +43,19 @@ void ModelArgs::declare(CLI::App& app) {
       ->transform(CLI::CheckedTransformer(std::map<std::string, Accuracy>{
           {"default", Accuracy::kDefault}, {"strict", Accuracy::kStrict}}))
       ->type_name("default|strict");
+  app.add_option("--saved-plan", plan,
+                 "Packed weights that `plica convert --output NAME.plan` has saved")
+      ->type_name("FILE");
   app.add_flag("--copy", copy, "Read the weights into memory instead of mapping the file");
 }
 
 LoadOptions ModelArgs::load_options() const {
-  return {.fold = !no_fold, .fuse = !no_fuse, .copy = copy, .onednn = onednn, .accuracy = accuracy};
+  return {.fold = !no_fold,
+          .fuse = !no_fuse,
+          .copy = copy,
+          .onednn = onednn,
+          .accuracy = accuracy,
+          .plan = plan};
 }
 
 void InputArgs::declare_files(CLI::App& app) {

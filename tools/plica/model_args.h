@@ -19,7 +19,7 @@ namespace plica::cli {
 
 /// What most commands ask about the model and how to run it.
 struct ModelArgs {
-  std::filesystem::path path;
+  std::filesystem::path path, plan;
   bool no_fold = false, no_fuse = false, onednn = false, copy = false;
   Accuracy accuracy = Accuracy::kDefault;
   int threads = 0;
