@@ -75,6 +75,11 @@ class StepBuilder {
   virtual PackedWeights pack(const std::string& key, size_t count,
                              const std::function<void(float*)>& fill) = 0;
 
+  /// The same for large weights, but `fill` is called later, perhaps on another thread, before the
+  /// plan is run: it must own all that it needs.
+  virtual PackedWeights pack_later(const std::string& key, size_t count,
+                                   std::function<void(float*)> fill) = 0;
+
   /// The step's kernel. `kernel_name` is what `plica inspect --plan` shows: "igemm 6x64 + relu".
   virtual void emit(std::unique_ptr<Kernel> kernel, std::string kernel_name) = 0;
 };

@@ -142,18 +142,19 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
   }
   const ConvCandidate* candidate = kConvCandidates;
   while (!candidate->fits(phases[0].shape, builder.strict())) ++candidate;
-  std::vector<float> weights;
   std::vector<IgemmPart> parts;
   for (size_t i = 0; i < phases.size(); ++i) {
     const IgemmShape& shape = phases[i].shape;
     const std::string key = concat(candidate->name, " ", i, " of ", phases.size());
-    PackedWeights packed = builder.pack(key, candidate->packed_size(shape), [&](float* to) {
-      if (weights.empty()) weights = read_weights(constant_weight(builder, 1), phases[i].scale);
-      IgemmWeights from = phases[i].weights;
-      from.data = weights.data();
-      from.tap_offset = phases[i].tap_offset.data();
-      candidate->pack(shape, from, to);
-    });
+    PackedWeights packed = builder.pack_later(
+        key, candidate->packed_size(shape),
+        [candidate, phase = phases[i], constant = constant_weight(builder, 1)](float* to) {
+          const std::vector<float> values = read_weights(constant, phase.scale);
+          IgemmWeights from = phase.weights;
+          from.data = values.data();
+          from.tap_offset = phase.tap_offset.data();
+          candidate->pack(phase.shape, from, to);
+        });
     const std::string bias_key = concat(candidate->name, " bias");
     PackedWeights packed_bias = builder.pack(bias_key, candidate->bias_size(shape), [&](float* to) {
       if (bias.empty()) return;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/base/fail.h"
+#include "engine/base/thread_pool.h"
 #include "engine/kernels/copy.h"
 #include "engine/plan/chain_rows.h"
 #include "engine/plan/memory_plan.h"
@@ -55,6 +56,10 @@ class Planner final : public StepBuilder {
   PackedWeights pack(const std::string& key, size_t count,
                      const std::function<void(float*)>& fill) override {
     return cache_.get(node_->outputs.at(0)->name, key, count, fill);
+  }
+  PackedWeights pack_later(const std::string& key, size_t count,
+                           std::function<void(float*)> fill) override {
+    return cache_.get_later(node_->outputs.at(0)->name, key, count, std::move(fill));
   }
   void emit(std::unique_ptr<Kernel> kernel, std::string kernel_name) override {
     kernel_ = std::move(kernel);
@@ -457,7 +462,19 @@ Plan Planner::build() {
 Plan make_plan(const Graph& graph, const std::vector<Shape>& input_shapes, PackCache& cache,
                const PlanOptions& options) {
   const Bindings bindings = bind_symbols(graph, input_shapes);
-  return Planner(graph, bindings, cache, options).build();
+  try {
+    Plan plan = Planner(graph, bindings, cache, options).build();
+    // Threads are not worth starting for less.
+    constexpr size_t kWorthThreads = size_t{1} << 20;
+    const int threads = cache.pending_bytes() > kWorthThreads ? options.threads : 1;
+    ThreadPool::instance().reserve(threads);
+    ThreadPool::Lease team(threads);
+    cache.finish(team);
+    return plan;
+  } catch (...) {
+    cache.abandon();
+    throw;
+  }
 }
 
 }  // namespace plica

@@ -1,8 +1,9 @@
 #include "engine/plan/pack_cache.h"
 
+#include <algorithm>
+#include <exception>
 #include <memory>
 
-#include "engine/base/aligned_buffer.h"
 #include "engine/base/fail.h"
 
 namespace plica {
@@ -29,25 +30,95 @@ PackedWeights mapped(const Constant& saved, const std::string& name, size_t coun
 
 }  // namespace
 
-PackedWeights PackCache::get(const std::string& owner, const std::string& key, size_t count,
-                             const std::function<void(float*)>& fill) {
-  const std::lock_guard lock(mutex_);
-  const std::string name = owner + ": " + key;
+std::shared_ptr<AlignedBuffer> PackCache::allocate(const std::string& name, size_t count,
+                                                   Entry*& entry) {
   const auto found = entries_.find(name);
-  if (found != entries_.end()) return found->second.weights;
+  if (found != entries_.end()) {
+    entry = &found->second;
+    return nullptr;
+  }
   const auto saved = saved_.find(name);
   if (saved != saved_.end()) {
-    return (entries_[name] = {mapped(saved->second, name, count), count}).weights;
+    entry = &(entries_[name] = {mapped(saved->second, name, count), count});
+    return nullptr;
   }
   auto buffer = std::make_shared<AlignedBuffer>(count * sizeof(float));
-  fill(buffer->floats());
-  bytes_ += buffer->size();
-  unreleased_ += buffer->size();
+  entry = &(entries_[name] = {PackedWeights(buffer->floats(), buffer), count});
+  return buffer;
+}
+
+void PackCache::note_packed(size_t bytes) {
+  bytes_ += bytes;
+  unreleased_ += bytes;
   if (release_ && unreleased_ >= kReleaseEvery) {
     release_();
     unreleased_ = 0;
   }
-  return (entries_[name] = {PackedWeights(buffer->floats(), buffer), count}).weights;
+}
+
+PackedWeights PackCache::get(const std::string& owner, const std::string& key, size_t count,
+                             const std::function<void(float*)>& fill) {
+  const std::lock_guard lock(mutex_);
+  const std::string name = owner + ": " + key;
+  Entry* entry = nullptr;
+  if (const auto buffer = allocate(name, count, entry)) {
+    try {
+      fill(buffer->floats());
+    } catch (...) {
+      entries_.erase(name);
+      throw;
+    }
+    note_packed(buffer->size());
+  }
+  return entry->weights;
+}
+
+PackedWeights PackCache::get_later(const std::string& owner, const std::string& key, size_t count,
+                                   std::function<void(float*)> fill) {
+  const std::lock_guard lock(mutex_);
+  std::string name = owner + ": " + key;
+  Entry* entry = nullptr;
+  if (auto buffer = allocate(name, count, entry)) {
+    pending_.push_back({std::move(name), std::move(buffer), std::move(fill)});
+  }
+  return entry->weights;
+}
+
+size_t PackCache::pending_bytes() const {
+  const std::lock_guard lock(mutex_);
+  size_t bytes = 0;
+  for (const Pending& pending : pending_) bytes += pending.buffer->size();
+  return bytes;
+}
+
+void PackCache::finish(Team& team) {
+  // The largest first: threads then end at about the same time.
+  std::stable_sort(pending_.begin(), pending_.end(), [](const Pending& a, const Pending& b) {
+    return a.buffer->size() > b.buffer->size();
+  });
+  std::exception_ptr error;
+  team.for_each(static_cast<int64_t>(pending_.size()), [&](int64_t task, int) {
+    const Pending& pending = pending_[static_cast<size_t>(task)];
+    try {
+      pending.fill(pending.buffer->floats());
+      const std::lock_guard lock(mutex_);
+      note_packed(pending.buffer->size());
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      error = std::current_exception();
+    }
+  });
+  if (error) {
+    abandon();
+    std::rethrow_exception(error);
+  }
+  pending_.clear();
+}
+
+void PackCache::abandon() {
+  const std::lock_guard lock(mutex_);
+  for (const Pending& pending : pending_) entries_.erase(pending.name);
+  pending_.clear();
 }
 
 std::vector<std::pair<std::string, Constant>> PackCache::save() const {

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/aligned_buffer.h"
+#include "engine/base/team.h"
 #include "engine/graph/step_builder.h"
 
 namespace plica {
@@ -29,6 +31,17 @@ class PackCache {
   /// Throws kFormat if saved weights do not have `count` elements.
   PackedWeights get(const std::string& owner, const std::string& key, size_t count,
                     const std::function<void(float*)>& fill);
+  /// The same, but `fill` is called by finish(): until then the memory is zero. `fill` owns all
+  /// that it needs and may run on any thread.
+  PackedWeights get_later(const std::string& owner, const std::string& key, size_t count,
+                          std::function<void(float*)> fill);
+  /// Bytes of what has been put off.
+  size_t pending_bytes() const;
+  /// Fills what has been put off, on all threads of `team`. Throws what a `fill` threw.
+  void finish(Team& team);
+  /// Forgets what has been put off: the plan that wanted it came to nothing.
+  void abandon();
+
   /// All weights so far, by owner and key, float32, padded to whole cache lines.
   std::vector<std::pair<std::string, Constant>> save() const;
   /// Bytes of all weights packed so far.
@@ -39,8 +52,18 @@ class PackCache {
     PackedWeights weights;
     size_t count;
   };
+  struct Pending {
+    std::string name;
+    std::shared_ptr<AlignedBuffer> buffer;
+    std::function<void(float*)> fill;
+  };
+  /// Null, with the weights in `entry`, if there is nothing to be done.
+  std::shared_ptr<AlignedBuffer> allocate(const std::string& name, size_t count, Entry*& entry);
+  void note_packed(size_t bytes);
+
   mutable std::mutex mutex_;
   std::map<std::string, Entry> entries_;
+  std::vector<Pending> pending_;
   Saved saved_;
   size_t bytes_ = 0;
   std::function<void()> release_;

@@ -65,6 +65,10 @@ class Builder final : public StepBuilder {
     fill(data->floats());
     return PackedWeights(data->floats(), data);
   }
+  PackedWeights pack_later(const std::string& key, size_t count,
+                           std::function<void(float*)> fill) override {
+    return pack(key, count, fill);
+  }
   void emit(std::unique_ptr<Kernel> k, std::string name) override {
     kernel = std::move(k);
     kernel_name = std::move(name);
