@@ -29,6 +29,14 @@ class Features(nn.Module):
         return {"y": y, "rest": [None, 3, self.a.weight]}
 
 
+def save(program, name):
+    """Without stack traces, which hold this machine's paths."""
+    modules = [module for module in program.graph_module.modules() if hasattr(module, "graph")]
+    for node in (node for module in modules for node in module.graph.nodes):
+        node.meta.pop("stack_trace", None)
+    torch.export.save(program, HERE / name)
+
+
 def main():
     torch.manual_seed(1)
     batch = torch.export.Dim("batch", min=1, max=64)
@@ -36,13 +44,13 @@ def main():
     example = torch.tensor([[1.0, -2.0], [0.5, 4.0]])
     shapes = ({0: batch},)
     train = torch.export.export(tiny, (example,))
-    torch.export.save(train, HERE / "train.pt2")
+    save(train, "train.pt2")
     tiny.eval()
-    torch.export.save(torch.export.export(tiny, (example,), dynamic_shapes=shapes), HERE / "tiny.pt2")
+    save(torch.export.export(tiny, (example,), dynamic_shapes=shapes), "tiny.pt2")
     features = Features().eval()
     example = torch.tensor([[1.0, -2.0, 3.0], [0.5, 4.0, 0.25]])
     program = torch.export.export(features, (example,), dynamic_shapes=shapes)
-    torch.export.save(program, HERE / "features.pt2")
+    save(program, "features.pt2")
     for name, module in (("tiny", tiny), ("features", features)):
         print(name, module)
 
