@@ -36,12 +36,6 @@ inline constexpr int64_t kMinChunk = 64;
 }  // namespace plica::depthwise
 #endif  // PLICA_DEPTHWISE_ONCE
 
-#if defined(__clang__)
-#define PLICA_UNROLL _Pragma("unroll")
-#else
-#define PLICA_UNROLL _Pragma("GCC unroll 32")
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace plica::HWY_NAMESPACE {
 namespace {
@@ -159,19 +153,19 @@ HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
   const int64_t pixel = s.src_pixel;
   for (int64_t c = line.begin; c < line.end; c += lanes) {
     V sum[kPixels];
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(d);
     const float* from = rows.src + (ox * kStride + s.axis[2].origin) * pixel + c;
     const float* w = rows.w + c;
     for (int64_t y = rows.y0; y < rows.y1; ++y, from += rows.row, w += kTaps * padded) {
       V weight[kTaps];
-      PLICA_UNROLL
+      HWY_UNROLL(32)
       for (int t = 0; t < kTaps; ++t) weight[t] = hn::Load(d, w + t * padded);
       const float* at = from;
-      PLICA_UNROLL
+      HWY_UNROLL(32)
       for (int i = 0; i < kColumns; ++i, at += pixel) {
         const V value = hn::LoadU(d, at);
-        PLICA_UNROLL
+        HWY_UNROLL(32)
         for (int t = 0; t < kTaps; ++t) {
           const int offset = i - t, p = offset / kStride;
           if (offset < 0 || offset % kStride != 0 || p >= kPixels) continue;
@@ -180,7 +174,7 @@ HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
       }
     }
     const V bias = hn::Load(d, line.epilogue->bias + c);
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int p = 0; p < kPixels; ++p) store_sum(line, sum[p], bias, lo, hi, ox + p, c);
   }
 }
@@ -199,19 +193,19 @@ HWY_NOINLINE void run_edge(const Line& line, const Rows& rows, int64_t ox, int64
   int64_t c = line.begin;
   for (; c + kVecs * lanes <= line.end; c += kVecs * lanes) {
     V sum[kVecs];
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) sum[v] = hn::Zero(d);
     for (int64_t y = rows.y0; y < rows.y1; ++y) {
       for (int64_t t = t0; t < t1; ++t) {
         const float* from = src + (y - rows.y0) * rows.row + t * s.src_pixel + c;
         const float* w = rows.w + ((y - rows.y0) * taps + t) * padded + c;
-        PLICA_UNROLL
+        HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) {
           sum[v] = hn::MulAdd(hn::LoadU(d, from + v * lanes), hn::Load(d, w + v * lanes), sum[v]);
         }
       }
     }
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) {
       const V bias = hn::Load(d, line.epilogue->bias + c + v * lanes);
       store_sum(line, sum[v], bias, lo, hi, ox, c + v * lanes);

@@ -35,13 +35,6 @@ struct GemmTile {
 #define PLICA_ENGINE_KERNELS_GEMM_TILE_INL_H_
 #endif
 
-#undef PLICA_UNROLL
-#if defined(__clang__)
-#define PLICA_UNROLL _Pragma("unroll")
-#else
-#define PLICA_UNROLL _Pragma("GCC unroll 64")
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace plica::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -62,16 +55,16 @@ HWY_NOINLINE void gemm_tile(const GemmTile& t) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   V sum[kRows][kVecs];
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int r = 0; r < kRows; ++r) {
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(d);
   }
   // Rows 4 * i + (0, 1, 2, 3) are at base[i] + (0, 1, 2, 3) strides: more pointers than that do not
   // fit into the registers.
   constexpr int kBases = (kRows + 3) / 4;
   const float* base[kBases];
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int i = 0; i < kBases; ++i) base[i] = t.a + 4 * i * t.a_stride;
   int64_t stride = t.a_stride, stride3 = 3 * t.a_stride;
   const float* HWY_RESTRICT b = t.b;
@@ -84,26 +77,26 @@ HWY_NOINLINE void gemm_tile(const GemmTile& t) {
     __builtin_prefetch(next, 0, 2);
     __builtin_prefetch(next + 16, 0, 2);
     next += t.next_step;
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
     V factor[kVecs];
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) factor[v] = hn::Load(d, b + v * lanes);
     b += kVecs * lanes;
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int r = 0; r < kRows; ++r) {
       const int64_t within = r % 4 == 3 ? stride3 : r % 4 * stride;
       const V x = hn::Set(d, base[r / 4][within]);
-      PLICA_UNROLL
+      HWY_UNROLL(32)
       for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, factor[v], sum[r][v]);
     }
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int i = 0; i < kBases; ++i) ++base[i];
   }
   float* HWY_RESTRICT c = t.c;
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int r = 0; r < kRows; ++r) {
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) {
       V y = sum[r][v];
       if (t.add) y = hn::Add(hn::Load(d, c + v * lanes), y);

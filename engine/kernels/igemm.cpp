@@ -66,12 +66,6 @@ struct Tile {
 }  // namespace plica::igemm
 #endif  // PLICA_IGEMM_ONCE
 
-#if defined(__clang__)
-#define PLICA_UNROLL _Pragma("unroll")
-#else
-#define PLICA_UNROLL _Pragma("GCC unroll 32")
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace plica::HWY_NAMESPACE {
 namespace {
@@ -127,9 +121,9 @@ HWY_NOINLINE void run_tile(const Tile& t) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   V sum[kRows][kVecs];
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int r = 0; r < kRows; ++r) {
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(d);
   }
   const float* HWY_RESTRICT a = t.a;
@@ -142,9 +136,9 @@ HWY_NOINLINE void run_tile(const Tile& t) {
   const int64_t stride = t.a_stride, stride3 = 3 * t.a_stride;
   const float* next = t.next;
   if (t.depth < kLongSum) {
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int r = 0; r < kRows; ++r) {
-      PLICA_UNROLL
+      HWY_UNROLL(32)
       for (int v = 0; v < kVecs; ++v) {
         __builtin_prefetch(t.dst + t.dst_offset[r] + v * lanes, 1, 2);
         if (t.residual) __builtin_prefetch(t.residual + t.residual_offset[r] + v * lanes, 0, 2);
@@ -155,29 +149,29 @@ HWY_NOINLINE void run_tile(const Tile& t) {
     __builtin_prefetch(next, 0, 2);
     next += t.next_step;
     // Keeps the compiler from making one pointer for each row.
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
     V weight[kVecs];
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) {
       weight[v] = hn::Load(d, w + v / kPanelVecs * panel + v % kPanelVecs * lanes);
     }
     w += kPanelVecs * lanes;
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int r = 0; r < kRows; ++r) {
       const int64_t within = r % 4 == 3 ? stride3 : r % 4 * stride;
       const V x = hn::Set(d, kDirect ? base[r / 4][within] : base[0][r * kRowFloats]);
-      PLICA_UNROLL
+      HWY_UNROLL(32)
       for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, weight[v], sum[r][v]);
     }
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int i = 0; i < kBases; ++i) ++base[i];
   }
   if (t.columns < kVecs * lanes) {
     HWY_ALIGN float sums[kRows * kVecs * hn::MaxLanes(D())];
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int r = 0; r < kRows; ++r) {
-      PLICA_UNROLL
+      HWY_UNROLL(32)
       for (int v = 0; v < kVecs; ++v) hn::Store(sum[r][v], d, sums + (r * kVecs + v) * lanes);
     }
     finish_narrow_tile(t, sums, kRows, kVecs);
@@ -185,25 +179,25 @@ HWY_NOINLINE void run_tile(const Tile& t) {
   }
   float* HWY_RESTRICT dst = t.dst;
   if (!t.first) {
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int r = 0; r < kRows; ++r) {
-      PLICA_UNROLL
+      HWY_UNROLL(32)
       for (int v = 0; v < kVecs; ++v) {
         sum[r][v] = hn::Add(hn::LoadU(d, dst + t.dst_offset[r] + v * lanes), sum[r][v]);
       }
     }
   }
   if (t.last) {
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) {
       const V bias = hn::LoadU(d, t.bias + v * lanes);
-      PLICA_UNROLL
+      HWY_UNROLL(32)
       for (int r = 0; r < kRows; ++r) sum[r][v] = hn::Add(sum[r][v], bias);
     }
     if (t.residual) {
-      PLICA_UNROLL
+      HWY_UNROLL(32)
       for (int r = 0; r < kRows; ++r) {
-        PLICA_UNROLL
+        HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) {
           const float* residual = t.residual + t.residual_offset[r] + v * lanes;
           sum[r][v] = hn::Add(sum[r][v], hn::LoadU(d, residual));
@@ -211,15 +205,15 @@ HWY_NOINLINE void run_tile(const Tile& t) {
       }
     }
     const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int r = 0; r < kRows; ++r) {
-      PLICA_UNROLL
+      HWY_UNROLL(32)
       for (int v = 0; v < kVecs; ++v) sum[r][v] = clamp(lo, hi, sum[r][v]);
     }
   }
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int r = 0; r < kRows; ++r) {
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) {
       hn::StoreU(sum[r][v], d, dst + t.dst_offset[r] + v * lanes);
     }

@@ -71,12 +71,6 @@ inline int64_t shared_pixels(const IgemmShape& s, const RowConvSource& source, i
 }  // namespace plica::row_conv
 #endif  // PLICA_ROW_CONV_ONCE
 
-#if defined(__clang__)
-#define PLICA_UNROLL _Pragma("unroll")
-#else
-#define PLICA_UNROLL _Pragma("GCC unroll 32")
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace plica::HWY_NAMESPACE {
 namespace {
@@ -99,9 +93,9 @@ HWY_NOINLINE void run_tile(const Tile& t) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   V sum[kRows][kVecs];
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int r = 0; r < kRows; ++r) {
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(d);
   }
   const float* HWY_RESTRICT w = t.w;
@@ -112,35 +106,35 @@ HWY_NOINLINE void run_tile(const Tile& t) {
   for (int64_t line = 0; line < t.lines; ++line) {
     for (int64_t run = 0; run < t.runs; ++run) {
       const float* base[4];
-      PLICA_UNROLL
+      HWY_UNROLL(32)
       for (int i = 0; i < kBases; ++i) {
         base[i] = t.a + line * t.line_step + run * t.run_step + 4 * i * stride;
       }
       for (int64_t k = t.run; k > 0; --k) {
         // Keeps the compiler from making one pointer for each row.
-        PLICA_UNROLL
+        HWY_UNROLL(32)
         for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
         V weight[kVecs];
-        PLICA_UNROLL
+        HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) weight[v] = hn::Load(d, w + v * lanes);
         w += kVecs * lanes;
-        PLICA_UNROLL
+        HWY_UNROLL(32)
         for (int r = 0; r < kRows; ++r) {
           const V x = hn::Set(d, base[r / 4][r % 4 == 3 ? stride3 : r % 4 * stride]);
-          PLICA_UNROLL
+          HWY_UNROLL(32)
           for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, weight[v], sum[r][v]);
         }
-        PLICA_UNROLL
+        HWY_UNROLL(32)
         for (int i = 0; i < kBases; ++i) ++base[i];
       }
     }
   }
   const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int v = 0; v < kVecs; ++v) {
     const V bias = hn::Load(d, t.bias + v * lanes);
     const int64_t left = t.columns - v * lanes;
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int r = 0; r < kRows; ++r) {
       // x86's minimum and maximum are their second operand if one is NaN.
       const V y = hn::Min(hi, hn::Max(lo, hn::Add(sum[r][v], bias)));
@@ -175,7 +169,7 @@ HWY_NOINLINE void run_shared_tile(const Tile& t) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   V sum[kRows];
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int r = 0; r < kRows; ++r) sum[r] = hn::Zero(d);
   const float* HWY_RESTRICT w = t.w;
   for (int64_t line = 0; line < t.lines; ++line) {
@@ -185,7 +179,7 @@ HWY_NOINLINE void run_shared_tile(const Tile& t) {
         // Keeps the compiler from carrying what it has loaded over to the next k.
         asm("" : "+r"(a));
         const V weight = hn::Load(d, w);
-        PLICA_UNROLL
+        HWY_UNROLL(32)
         for (int r = 0; r < kRows; ++r) {
           sum[r] = hn::MulAdd(load_repeated<kShare>(a + r * kShare), weight, sum[r]);
         }
@@ -196,7 +190,7 @@ HWY_NOINLINE void run_shared_tile(const Tile& t) {
   const V bias = hn::Load(d, t.bias);
   const auto order = hn::SetTableIndices(d, t.order);
   const auto count = static_cast<size_t>(kShare * t.columns);
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int r = 0; r < kRows; ++r) {
     // x86's minimum and maximum are their second operand if one is NaN.
     const V y = hn::Min(hi, hn::Max(lo, hn::Add(sum[r], bias)));

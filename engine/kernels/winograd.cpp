@@ -138,25 +138,25 @@ HWY_INLINE void transform_input_vector(const Pixels<kOut + 2>& pixels, int64_t c
   const D d;
   const size_t lanes = hn::Lanes(d);
   HWY_ALIGN float columns[kIn * kIn * hn::MaxLanes(D())];
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int j = 0; j < kIn; ++j) {
     V x[kIn], y[kIn];
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int i = 0; i < kIn; ++i) {
       const float* from = pixels.at[i][j] + c;
       x[i] = kPartial ? hn::LoadN(d, from, count) : hn::LoadU(d, from);
     }
     T::input(d, x, y);
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int i = 0; i < kIn; ++i) hn::Store(y[i], d, columns + (i * kIn + j) * lanes);
   }
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int i = 0; i < kIn; ++i) {
     V x[kIn], y[kIn];
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int j = 0; j < kIn; ++j) x[j] = hn::Load(d, columns + (i * kIn + j) * lanes);
     T::input(d, x, y);
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int j = 0; j < kIn; ++j, dst += plane) hn::StoreU(y[j], d, dst);
   }
 }
@@ -239,26 +239,26 @@ HWY_INLINE void transform_output_vector(const float* HWY_RESTRICT products, int6
   const D d;
   const size_t lanes = hn::Lanes(d);
   HWY_ALIGN float rows[kOut * kIn * hn::MaxLanes(D())];
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int j = 0; j < kIn; ++j) {
     V x[kIn], y[kOut];
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int i = 0; i < kIn; ++i) x[i] = hn::Load(d, products + (i * kIn + j) * product);
     T::output(d, x, y);
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int i = 0; i < kOut; ++i) hn::Store(y[i], d, rows + (i * kIn + j) * lanes);
   }
   const V b = hn::LoadU(d, bias);
   float* HWY_RESTRICT dst = target.dst + column;
   const float* HWY_RESTRICT residual = target.residual ? target.residual + column : nullptr;
-  PLICA_UNROLL
+  HWY_UNROLL(32)
   for (int i = 0; i < kOut; ++i) {
     if (i >= target.rows) break;
     V x[kIn], y[kOut];
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int j = 0; j < kIn; ++j) x[j] = hn::Load(d, rows + (i * kIn + j) * lanes);
     T::output(d, x, y);
-    PLICA_UNROLL
+    HWY_UNROLL(32)
     for (int j = 0; j < kOut; ++j) {
       if (j >= target.columns) break;
       V sum = hn::Add(y[j], b);
