@@ -70,13 +70,18 @@ class IgemmKernel final : public Kernel {
   }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
+    // Of the first part, which is nearly always the only one, found once and not for each task.
+    const Split first = split(parts_[0].shape, tile_, team.size());
+    const auto split_of = [&](const IgemmPart& part) {
+      return &part == parts_.data() ? first : split(part.shape, tile_, team.size());
+    };
     int64_t tasks = 0;
-    for (const IgemmPart& part : parts_) tasks += split(part.shape, tile_, team.size()).tasks();
+    for (const IgemmPart& part : parts_) tasks += split_of(part).tasks();
     const float* src = args.in[operands_.src];
     const float* residual = operands_.residual < 0 ? nullptr : args.in[operands_.residual];
     team.for_each(tasks, [&](int64_t task, int worker) {
       for (const IgemmPart& part : parts_) {
-        const Split s = split(part.shape, tile_, team.size());
+        const Split s = split_of(part);
         if (task >= s.tasks()) {
           task -= s.tasks();
           continue;

@@ -4,10 +4,10 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/base/aligned_buffer.h"
+
 namespace plica {
 namespace {
-
-size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /// The most input rows that `rows` consecutive output rows of a kernel need.
 int64_t most_rows_needed(const Kernel& kernel, int64_t rows) {
@@ -31,20 +31,22 @@ std::vector<int64_t> kept_rows(const std::vector<const Kernel*>& kernels, int64_
   return rows;
 }
 
+/// Of `rows` rows of what a kernel computes.
+size_t bytes_of_rows(const Kernel& kernel, int64_t rows) {
+  return align_up(static_cast<size_t>(rows * kernel.row_layout()->out_row) * sizeof(float));
+}
+
 size_t band_bytes(const std::vector<const Kernel*>& kernels, int64_t band) {
   const std::vector<int64_t> rows = kept_rows(kernels, band);
   size_t bytes = 0;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const auto floats = static_cast<size_t>(rows[i] * kernels[i]->row_layout()->out_row);
-    bytes += padded(floats * sizeof(float));
-  }
+  for (size_t i = 0; i < rows.size(); ++i) bytes += bytes_of_rows(*kernels[i], rows[i]);
   return bytes;
 }
 
 size_t scratch_bytes(const std::vector<const Kernel*>& kernels) {
   size_t bytes = 0;
   for (const Kernel* kernel : kernels) {
-    bytes = std::max(bytes, padded(kernel->row_layout()->scratch_bytes));
+    bytes = std::max(bytes, align_up(kernel->row_layout()->scratch_bytes));
   }
   return bytes;
 }
@@ -66,8 +68,7 @@ class RowChain final : public Kernel {
     size_t offset = scratch_bytes(kernels);
     for (size_t i = 0; i < rows.size(); ++i) {
       offsets_[i] = offset;
-      const auto floats = static_cast<size_t>(rows[i] * kernels[i]->row_layout()->out_row);
-      offset += padded(floats * sizeof(float));
+      offset += bytes_of_rows(*kernels[i], rows[i]);
     }
   }
 
