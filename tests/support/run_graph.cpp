@@ -6,6 +6,7 @@
 #include <memory>
 #include <random>
 
+#include "engine/base/thread_pool.h"
 #include "engine/plan/executor.h"
 
 namespace plica::test {
@@ -29,6 +30,7 @@ std::vector<Array> run_planned(const Graph& graph, const std::vector<Array>& inp
                      std::numeric_limits<float>::quiet_NaN());
   }
   for (auto& output : out) out_pointers.push_back(output.data());
+  ThreadPool::instance().reserve(options.threads);
   executor.run(in_pointers.data(), out_pointers.data(), options.threads);
   std::vector<Array> outputs;
   for (size_t i = 0; i < out.size(); ++i) {
