@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
+#include <limits>
 #include <utility>
 
 #include "engine/kernels/dispatch.h"
@@ -12,28 +14,34 @@
 #define HWY_TARGET_INCLUDE "engine/kernels/igemm.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+// Once for each target.
+#include "engine/kernels/igemm_tile-inl.h"
 
 #ifndef PLICA_IGEMM_ONCE
 #define PLICA_IGEMM_ONCE
 namespace plica::igemm {
 
-/// Floats of one row of the gathered source: a slice of K, and a vector of slack so that copies may
-/// overshoot. Not a power of two, so that the rows of a tile fall into different cache sets.
-inline constexpr int64_t kMaxSlice = 256;
-inline constexpr int64_t kRowFloats = kMaxSlice + 16;
-/// Sums at least this long give the processor time to fetch what they will be added to by itself.
-inline constexpr int64_t kLongSum = 192;
-
-/// K is cut into slices as equal as possible, each but the last a multiple of 8.
-inline int64_t slice_depth(int64_t depth) {
-  if (depth <= kMaxSlice) return std::max<int64_t>(depth, 1);
-  const int64_t slices = (depth + kMaxSlice - 1) / kMaxSlice;
+/// K is cut into slices as equal as possible, each but the last a multiple of 8. Products of whole
+/// pixels are cut only where weights would no longer stay in the second level of the cache.
+/// Depends on nothing but the weights and the strides: so does how weights are packed.
+inline int64_t slice_depth(const IgemmShape& shape) {
+  bool pixels = shape.taps() == 1;
+  for (const IgemmAxis& axis : shape.axis) pixels = pixels && axis.stride == 1;
+  const int64_t most = pixels ? 1024 : 256;
+  const int64_t depth = shape.depth();
+  if (depth <= most) return std::max<int64_t>(depth, 1);
+  const int64_t slices = (depth + most - 1) / most;
   return ((depth + slices - 1) / slices + 7) / 8 * 8;
 }
 
-inline int64_t slice_count(int64_t depth) {
-  return depth == 0 ? 1 : (depth + slice_depth(depth) - 1) / slice_depth(depth);
+inline int64_t slice_count(const IgemmShape& shape) {
+  const int64_t depth = shape.depth(), slice = slice_depth(shape);
+  return depth == 0 ? 1 : (depth + slice - 1) / slice;
 }
+
+/// From one row of the gathered source to the next: a slice of K, and a vector of slack so that
+/// copies may overshoot.
+inline int64_t row_floats(const IgemmShape& shape) { return slice_depth(shape) + 16; }
 
 /// Panels have 2 vectors, the last one perhaps only 1.
 struct Panels {
@@ -44,24 +52,13 @@ struct Panels {
   int64_t padded() const { return (count() - 1) * width() + vectors(count() - 1) * lanes; }
 };
 
-/// A register tile's place, for all tiles of a block.
-struct Tile {
-  const float* a;    // of row 0
-  int64_t a_stride;  // from one row to the next; kRowFloats but for direct tiles
-  const float* w;    // [depth][vectors * lanes]
-  int64_t depth;
-  const int64_t* dst_offset;       // of each row
-  const int64_t* residual_offset;  // of each row
-  float* dst;
-  const float* residual;
-  const float* bias;
-  float lo, hi;
-  int64_t columns;   // valid ones
-  bool first, last;  // slice of K
-  // Weights that will be needed soon, and the distance in floats to go on by for each of `depth`.
-  const float* next;
-  int64_t next_step;
-};
+/// Whether rows are the pixels of the source, in their order.
+inline bool is_plain(const IgemmShape& shape) {
+  for (const IgemmAxis& axis : shape.axis) {
+    if (axis.taps != 1 || axis.stride != 1 || axis.origin != 0 || axis.in != axis.out) return false;
+  }
+  return true;
+}
 
 }  // namespace plica::igemm
 #endif  // PLICA_IGEMM_ONCE
@@ -71,182 +68,14 @@ namespace plica::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
-using igemm::kLongSum;
-using igemm::kRowFloats;
 using igemm::Panels;
-using igemm::Tile;
-
-#if HWY_TARGET <= HWY_AVX3
-// 28 sums, 2 weights and a broadcast of 32 registers.
-constexpr int kTileRows = 14;
-#else
-// 12 sums, 2 weights and a broadcast of 16 registers (and a product where there is no FMA).
-constexpr int kTileRows = 6;
-#endif
-
 using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
 
-/// x86's minimum and maximum are their second operand if one is NaN.
-HWY_INLINE V clamp(V lo, V hi, V x) { return hn::Min(hi, hn::Max(lo, x)); }
-
-/// What run_tile() does with its sums if not all columns are real.
-HWY_NOINLINE void finish_narrow_tile(const Tile& t, const float* sums, int rows, int vectors) {
-  const D d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
-  for (int r = 0; r < rows; ++r, sums += vectors * lanes) {
-    for (int64_t c = 0; c < t.columns; c += lanes) {
-      const auto left = static_cast<size_t>(t.columns - c);
-      float* dst = t.dst + t.dst_offset[r] + c;
-      V y = hn::Load(d, sums + c);
-      if (!t.first) y = hn::Add(hn::LoadN(d, dst, left), y);
-      if (t.last) {
-        y = hn::Add(y, hn::LoadU(d, t.bias + c));
-        if (t.residual) {
-          y = hn::Add(y, hn::LoadN(d, t.residual + t.residual_offset[r] + c, left));
-        }
-        y = clamp(lo, hi, y);
-      }
-      hn::StoreN(y, d, dst, left);
-    }
-  }
-}
-
-/// kRows x kPanels adjacent panels of kPanelVecs vectors. kDirect: the rows lie in the source
-/// itself.
-template <int kRows, int kPanelVecs, int kPanels = 1, bool kDirect = false>
-HWY_NOINLINE void run_tile(const Tile& t) {
-  constexpr int kVecs = kPanels * kPanelVecs;
-  const D d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  V sum[kRows][kVecs];
-  HWY_UNROLL(32)
-  for (int r = 0; r < kRows; ++r) {
-    HWY_UNROLL(32)
-    for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(d);
-  }
-  const float* HWY_RESTRICT a = t.a;
-  const float* HWY_RESTRICT w = t.w;
-  const int64_t panel = t.depth * kPanelVecs * lanes;
-  // Rows 4 * i + (0, 1, 2, 3) are at base[i] + (0, 1, 2, 3) strides: more pointers than that do not
-  // fit into the registers.
-  constexpr int kBases = kDirect ? (kRows + 3) / 4 : 1;
-  const float* base[4] = {a, a + 4 * t.a_stride, a + 8 * t.a_stride, a + 12 * t.a_stride};
-  const int64_t stride = t.a_stride, stride3 = 3 * t.a_stride;
-  const float* next = t.next;
-  if (t.depth < kLongSum) {
-    HWY_UNROLL(32)
-    for (int r = 0; r < kRows; ++r) {
-      HWY_UNROLL(32)
-      for (int v = 0; v < kVecs; ++v) {
-        __builtin_prefetch(t.dst + t.dst_offset[r] + v * lanes, 1, 2);
-        if (t.residual) __builtin_prefetch(t.residual + t.residual_offset[r] + v * lanes, 0, 2);
-      }
-    }
-  }
-  for (int64_t k = t.depth; k > 0; --k) {
-    __builtin_prefetch(next, 0, 2);
-    next += t.next_step;
-    // Keeps the compiler from making one pointer for each row.
-    HWY_UNROLL(32)
-    for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
-    V weight[kVecs];
-    HWY_UNROLL(32)
-    for (int v = 0; v < kVecs; ++v) {
-      weight[v] = hn::Load(d, w + v / kPanelVecs * panel + v % kPanelVecs * lanes);
-    }
-    w += kPanelVecs * lanes;
-    HWY_UNROLL(32)
-    for (int r = 0; r < kRows; ++r) {
-      const int64_t within = r % 4 == 3 ? stride3 : r % 4 * stride;
-      const V x = hn::Set(d, kDirect ? base[r / 4][within] : base[0][r * kRowFloats]);
-      HWY_UNROLL(32)
-      for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, weight[v], sum[r][v]);
-    }
-    HWY_UNROLL(32)
-    for (int i = 0; i < kBases; ++i) ++base[i];
-  }
-  if (t.columns < kVecs * lanes) {
-    HWY_ALIGN float sums[kRows * kVecs * hn::MaxLanes(D())];
-    HWY_UNROLL(32)
-    for (int r = 0; r < kRows; ++r) {
-      HWY_UNROLL(32)
-      for (int v = 0; v < kVecs; ++v) hn::Store(sum[r][v], d, sums + (r * kVecs + v) * lanes);
-    }
-    finish_narrow_tile(t, sums, kRows, kVecs);
-    return;
-  }
-  float* HWY_RESTRICT dst = t.dst;
-  if (!t.first) {
-    HWY_UNROLL(32)
-    for (int r = 0; r < kRows; ++r) {
-      HWY_UNROLL(32)
-      for (int v = 0; v < kVecs; ++v) {
-        sum[r][v] = hn::Add(hn::LoadU(d, dst + t.dst_offset[r] + v * lanes), sum[r][v]);
-      }
-    }
-  }
-  if (t.last) {
-    HWY_UNROLL(32)
-    for (int v = 0; v < kVecs; ++v) {
-      const V bias = hn::LoadU(d, t.bias + v * lanes);
-      HWY_UNROLL(32)
-      for (int r = 0; r < kRows; ++r) sum[r][v] = hn::Add(sum[r][v], bias);
-    }
-    if (t.residual) {
-      HWY_UNROLL(32)
-      for (int r = 0; r < kRows; ++r) {
-        HWY_UNROLL(32)
-        for (int v = 0; v < kVecs; ++v) {
-          const float* residual = t.residual + t.residual_offset[r] + v * lanes;
-          sum[r][v] = hn::Add(sum[r][v], hn::LoadU(d, residual));
-        }
-      }
-    }
-    const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
-    HWY_UNROLL(32)
-    for (int r = 0; r < kRows; ++r) {
-      HWY_UNROLL(32)
-      for (int v = 0; v < kVecs; ++v) sum[r][v] = clamp(lo, hi, sum[r][v]);
-    }
-  }
-  HWY_UNROLL(32)
-  for (int r = 0; r < kRows; ++r) {
-    HWY_UNROLL(32)
-    for (int v = 0; v < kVecs; ++v) {
-      hn::StoreU(sum[r][v], d, dst + t.dst_offset[r] + v * lanes);
-    }
-  }
-}
-
-using TileFn = void (*)(const Tile&);
-template <int kVecs, bool kDirect, int... kRows>
-constexpr std::array<TileFn, sizeof...(kRows)> tile_functions(
-    std::integer_sequence<int, kRows...>) {
-  return {run_tile<kRows + 1, kVecs, 1, kDirect>...};
-}
-using RowCounts = std::make_integer_sequence<int, kTileRows>;
-/// [direct][vectors - 1][rows - 1]
-constexpr std::array<TileFn, kTileRows> kTiles[2][2] = {
-    {tile_functions<1, false>(RowCounts()), tile_functions<2, false>(RowCounts())},
-    {tile_functions<1, true>(RowCounts()), tile_functions<2, true>(RowCounts())}};
-
-/// With few rows, one panel has too few sums to hide the latency of an addition: several panels at
-/// a time, [rows - 1][panels - 1].
-constexpr int kWideRows = 3;
-constexpr int kWidePanels = 4;
-constexpr TileFn kWide[kWideRows][kWidePanels] = {
-    {run_tile<1, 2, 1>, run_tile<1, 2, 2>, run_tile<1, 2, 3>, run_tile<1, 2, 4>},
-    {run_tile<2, 2, 1>, run_tile<2, 2, 2>},
-    {run_tile<3, 2, 1>, run_tile<3, 2, 2>},
-};
-
-/// Panels, from the `left` full ones on, to compute at a time for a block of `rows`.
-int64_t wide_panels(int64_t rows, int64_t left) {
-  if (rows > kWideRows) return 1;
-  return std::clamp<int64_t>(left, 1, rows == 1 ? kWidePanels : 2);
-}
+/// Rows of a tile whose rows are so far apart that they fall into a few sets of the first level of
+/// the cache: of 8 ways, one or two are left to weights.
+constexpr int kConflictRows = 6;
+/// With sums at most this long, the processor does not foresee the rows of the next tile in time.
+constexpr int64_t kShortSum = 256;
 
 /// May write up to a vector more than `count` to `dst`.
 HWY_INLINE void gather_copy(const float* HWY_RESTRICT src, float* HWY_RESTRICT dst, int64_t count) {
@@ -285,13 +114,6 @@ struct Pixel {
   }
 };
 
-bool is_plain(const IgemmShape& s) {
-  for (const IgemmAxis& axis : s.axis) {
-    if (axis.taps != 1 || axis.stride != 1 || axis.origin != 0 || axis.in != axis.out) return false;
-  }
-  return true;
-}
-
 /// A part of K whose inputs lie next to each other in memory, were it not for the borders: taps
 /// [tap, tap + taps) of axis 2, or part of one tap.
 struct Run {
@@ -301,16 +123,12 @@ struct Run {
   int64_t count;
 };
 
-/// Whether tiles may read the source itself. Not if its rows would fight for the same sets of the
-/// cache, of which a row every 2 KiB leaves only two.
-bool is_direct(const IgemmShape& s) { return is_plain(s) && s.src_pixel % 512 != 0; }
-
 /// Copies the inputs that `rows` rows meet in `run`, zeros for padding.
 HWY_INLINE void gather_run(const IgemmShape& s, const float* src, int64_t row, int64_t rows,
-                           const Run& run, float* dst) {
+                           const Run& run, int64_t dst_row, float* dst) {
   const auto& [z, y, x] = s.axis;
   Pixel at(s, row);
-  for (int64_t r = 0; r < rows; ++r, dst += kRowFloats, at.advance(s)) {
+  for (int64_t r = 0; r < rows; ++r, dst += dst_row, at.advance(s)) {
     const int64_t iz = at.o[0] * z.stride + z.origin + run.tap[0] * z.step;
     const int64_t iy = at.o[1] * y.stride + y.origin + run.tap[1] * y.step;
     if (iz < 0 || iz >= z.in || iy < 0 || iy >= y.in) {
@@ -332,20 +150,9 @@ HWY_INLINE void gather_run(const IgemmShape& s, const float* src, int64_t row, i
   }
 }
 
-/// Rows [row, row + rows) of the slice [k0, k1) of K, to dst[row][kRowFloats].
+/// Rows [row, row + rows) of the slice [k0, k1) of K, to dst[row][igemm::row_floats()].
 void gather(const IgemmShape& s, const float* src, int64_t row, int64_t rows, int64_t k0,
             int64_t k1, float* dst) {
-  if (is_plain(s)) {
-    for (int64_t r = 0; r < rows; ++r, dst += kRowFloats) {
-      const float* from = src + (row + r) * s.src_pixel + k0;
-      // Rows are too far apart for the processor to foresee the next one.
-      if (r + 2 < rows) {
-        for (int64_t k = 0; k < k1 - k0; k += 16) hwy::Prefetch(from + 2 * s.src_pixel + k);
-      }
-      gather_copy(from, dst, k1 - k0);
-    }
-    return;
-  }
   const auto& [z, y, x] = s.axis;
   const bool merge = x.step == 1 && s.src_pixel == s.ic;
   const int64_t length = merge ? x.taps * s.ic : s.ic;
@@ -359,7 +166,7 @@ void gather(const IgemmShape& s, const float* src, int64_t row, int64_t rows, in
     run.per_pixel = s.src_pixel;
     run.first = (x.origin + tap * x.step) * s.src_pixel + within;
     run.count = std::min(k1 - k, length - within);
-    gather_run(s, src, row, rows, run, dst + (k - k0));
+    gather_run(s, src, row, rows, run, igemm::row_floats(s), dst + (k - k0));
     k += run.count;
   }
 }
@@ -377,64 +184,82 @@ void place_rows(const IgemmShape& s, int64_t row, int64_t rows, int64_t* dst, in
   }
 }
 
+/// Whether rows fall into so few sets of the cache that tiles should have kConflictRows.
+bool conflicts(int64_t a_stride) { return kTileRows > kConflictRows && a_stride % 512 == 0; }
+
+/// All rows of a block, in `wide` panels of `vectors`: those that `tiles` points to.
+void run_panels(int64_t rows, int64_t wide, int64_t vectors, Tiles tiles) {
+  const bool pair = wide == 2 && rows > 1;
+  const int64_t most = pair ? kPairRows : conflicts(tiles.a_stride) ? kConflictRows : kTileRows;
+  const TilesFn* functions = pair ? kPairTiles.data() : kTiles[vectors - 1].data();
+  if (rows == 1 && wide > 1) functions = &kRowTiles[wide - 1];
+  // Of nearly equal heights: first the taller ones.
+  const int64_t count = (rows + most - 1) / most, taller = rows % count;
+  const float* const first = tiles.a;
+  // While the tiles of a panel are computed, the next panel comes from memory.
+  tiles.next = tiles.w;
+  if (rows > kPairRows) {
+    const int64_t width = wide * 2 * static_cast<int64_t>(hn::Lanes(D()));
+    tiles.next += width * tiles.depth;
+    tiles.next_step = (2 * width + count - 1) / count;
+  }
+  for (int64_t height = rows / count + 1; height >= rows / count; --height) {
+    tiles.count = height > rows / count ? taller : count - taller;
+    if (tiles.count == 0) continue;
+    const int64_t rows_here = tiles.count * height;
+    const float* const end = tiles.a + rows_here * tiles.a_stride;
+    tiles.a_after = height == rows / count ? first : end;
+    if (tiles.depth <= kShortSum && tiles.a_stride == tiles.depth) tiles.ahead_step = 2 * height;
+    functions[height - 1](tiles);
+    tiles.a = end;
+    tiles.dst_offset += rows_here;
+    tiles.residual_offset += rows_here;
+    tiles.next += tiles.count * (tiles.depth / 2) * tiles.next_step;
+  }
+}
+
 void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBlock& block,
                const float* src, const float* packed, const float* residual, float* dst,
                float* scratch) {
   const Panels panels{static_cast<int64_t>(hn::Lanes(D())), s.oc};
   const int64_t depth = s.depth();
-  const int64_t slice = igemm::slice_depth(depth);
-  const int64_t slices = igemm::slice_count(depth);
-  auto* dst_offset = reinterpret_cast<int64_t*>(scratch + block.rows * kRowFloats);
+  const int64_t slice = igemm::slice_depth(s), slices = igemm::slice_count(s);
+  const bool plain = igemm::is_plain(s);
+  const int64_t gathered = plain ? 0 : block.rows * igemm::row_floats(s);
+  auto* dst_offset = reinterpret_cast<int64_t*>(scratch + gathered);
   int64_t* residual_offset = dst_offset + block.rows;
   place_rows(s, block.row, block.rows, dst_offset, residual_offset);
   packed += block.group * depth * panels.padded();
   src += block.group * s.ic;
-  const int64_t tiles = (block.rows + kTileRows - 1) / kTileRows;
-  const bool direct = block.rows > kWideRows && is_direct(s);
+  Tiles tiles{};
+  tiles.dst_offset = dst_offset;
+  tiles.residual_offset = residual_offset;
+  tiles.a_stride = plain ? s.src_pixel : igemm::row_floats(s);
+  tiles.lo = epilogue.lo;
+  tiles.hi = epilogue.hi;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  tiles.bounded = epilogue.lo != -kInfinity || epilogue.hi != kInfinity;
+  const int64_t end_panel = block.panel + block.panels;
+  const int64_t full_end = std::min(end_panel, s.oc / panels.width());
+  const bool pairs = block.rows <= kPairRows || conflicts(tiles.a_stride);
   for (int64_t i = 0; i < slices; ++i) {
     const int64_t k0 = i * slice, k1 = std::min(depth, k0 + slice);
-    if (!direct) gather(s, src, block.row, block.rows, k0, k1, scratch);
-    Tile tile;
-    const float* a = direct ? src + block.row * s.src_pixel + k0 : scratch;
-    tile.a_stride = direct ? s.src_pixel : kRowFloats;
-    const int64_t end_panel = block.panel + block.panels;
-    const int64_t full_end = std::min(end_panel, s.oc / panels.width());
-    for (int64_t panel = block.panel, count = 1; panel < end_panel; panel += count) {
-      count = wide_panels(block.rows, full_end - panel);
+    if (!plain) gather(s, src, block.row, block.rows, k0, k1, scratch);
+    tiles.a = plain ? src + block.row * s.src_pixel + k0 : scratch;
+    tiles.depth = k1 - k0;
+    tiles.first = i == 0;
+    tiles.last = i + 1 == slices;
+    for (int64_t panel = block.panel, wide; panel < end_panel; panel += wide) {
+      const int64_t most = block.rows == 1 ? std::size(kRowTiles) : pairs ? 2 : 1;
+      wide = std::clamp<int64_t>(full_end - panel, 1, most);
       const int64_t column = panel * panels.width();
       const int64_t channel = block.group * s.oc + column;
-      tile.w = packed + k0 * panels.padded() + column * (k1 - k0);
-      tile.depth = k1 - k0;
-      tile.dst = dst + channel;
-      tile.residual = epilogue.residual ? residual + channel : nullptr;
-      tile.bias = epilogue.bias + block.group * panels.padded() + column;
-      tile.lo = epilogue.lo;
-      tile.hi = epilogue.hi;
-      tile.columns = std::min(count * panels.width(), s.oc - column);
-      tile.first = i == 0;
-      tile.last = i + 1 == slices;
-      if (count > 1) {
-        tile.next = tile.w;
-        tile.next_step = 0;
-        tile.a = a;
-        tile.dst_offset = dst_offset;
-        tile.residual_offset = residual_offset;
-        kWide[block.rows - 1][count - 1](tile);
-        continue;
-      }
-      const auto& functions = kTiles[direct][panels.vectors(panel) - 1];
-      // While the tiles of a panel are computed, the next panel comes from memory.
-      const float* next = tile.w + tile.depth * panels.width();
-      tile.next_step = (panels.width() + tiles - 1) / tiles;
-      // Tiles of nearly equal heights.
-      for (int64_t j = 0; j < tiles; ++j) {
-        const int64_t begin = j * block.rows / tiles, end = (j + 1) * block.rows / tiles;
-        tile.next = next + j * tile.next_step * tile.depth;
-        tile.a = a + begin * tile.a_stride;
-        tile.dst_offset = dst_offset + begin;
-        tile.residual_offset = residual_offset + begin;
-        functions[static_cast<size_t>(end - begin - 1)](tile);
-      }
+      tiles.w = packed + k0 * panels.padded() + column * tiles.depth;
+      tiles.dst = dst + channel;
+      tiles.residual = epilogue.residual ? residual + channel : nullptr;
+      tiles.bias = epilogue.bias + block.group * panels.padded() + column;
+      tiles.columns = std::min(wide * panels.width(), s.oc - column);
+      run_panels(block.rows, wide, panels.vectors(panel), tiles);
     }
   }
   if (!epilogue.has_tail()) return;
@@ -510,7 +335,7 @@ constexpr int64_t kPackDepth = 64;
 
 void igemm_pack(const IgemmShape& shape, const IgemmWeights& weights, float* packed) {
   const igemm::Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
-  const int64_t depth = shape.depth(), slice = igemm::slice_depth(depth);
+  const int64_t depth = shape.depth(), slice = igemm::slice_depth(shape);
   for (int64_t group = 0; group < shape.groups; ++group) {
     for (int64_t k0 = 0; k0 < depth; k0 += slice) {
       const int64_t k1 = std::min(depth, k0 + slice);
@@ -545,8 +370,10 @@ void igemm_pack_bias(const IgemmShape& shape, const float* bias, float* packed) 
   }
 }
 
-size_t igemm_scratch_bytes(int64_t rows) {
-  return static_cast<size_t>(rows) * (igemm::kRowFloats * sizeof(float) + 2 * sizeof(int64_t));
+size_t igemm_scratch_bytes(const IgemmShape& shape, int64_t rows) {
+  const int64_t gathered = igemm::is_plain(shape) ? 0 : igemm::row_floats(shape);
+  return static_cast<size_t>(rows) *
+         (static_cast<size_t>(gathered) * sizeof(float) + 2 * sizeof(int64_t));
 }
 
 IgemmFn igemm_function() {

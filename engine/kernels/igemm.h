@@ -81,15 +81,16 @@ struct IgemmBlock {
 /// Rows of a block at most: what the scratch memory is sized for.
 inline constexpr int64_t kIgemmMaxRows = 224;
 
-/// Bytes of scratch memory for blocks of `rows` rows.
-size_t igemm_scratch_bytes(int64_t rows);
+/// Bytes of scratch memory for blocks of at most `rows` rows.
+size_t igemm_scratch_bytes(const IgemmShape& shape, int64_t rows);
 
 /// Computes one block. The epilogue's bias is packed by igemm_pack_bias(), its scale and shift are
 /// [groups * oc]. `src`, `dst` and `residual` point to the whole tensors; `residual` may be
 /// null unless the epilogue has one. The bits of an output element depend on its inputs and K
 /// alone: not on the block, the tile or the place in the batch that it is computed in. Sums are
-/// taken over slices of at most 256 of K in order, and the slices' sums are added in order. Error
-/// of an element: below (min(K, 256) + K / 256 + 2) * 2^-24 * sum |x w|.
+/// taken over slices of K in order, the first from the bias on, and the slices' sums are added in
+/// order. Slices have at most S = 256 products, 1024 where K is the channels of one pixel. Error of
+/// an element: below (min(K, S) + K / S + 2) * 2^-24 * (|bias| + sum |x w|).
 void igemm_run(const IgemmShape& shape, const BoundEpilogue& epilogue, const IgemmBlock& block,
                const float* src, const float* packed, const float* residual, float* dst,
                float* scratch);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/aligned_buffer.h"
+
 namespace plica {
 namespace {
 
@@ -132,9 +134,11 @@ class IgemmKernel final : public Kernel {
 }  // namespace
 
 size_t igemm_bytes_per_thread(const std::vector<IgemmPart>& parts) {
-  int64_t rows = 1;
-  for (const IgemmPart& part : parts) rows = std::max(rows, part.shape.rows());
-  return (igemm_scratch_bytes(std::min(rows, kIgemmMaxRows)) + 63) / 64 * 64;
+  size_t bytes = 0;
+  for (const auto& [shape, packed, epilogue] : parts) {
+    bytes = std::max(bytes, igemm_scratch_bytes(shape, std::min(shape.rows(), kIgemmMaxRows)));
+  }
+  return align_up(bytes);
 }
 
 std::unique_ptr<Kernel> make_igemm(std::vector<IgemmPart> parts, IgemmOperands operands,

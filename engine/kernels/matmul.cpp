@@ -83,7 +83,7 @@ MatmulWorkspace matmul_workspace(const MatmulProblem& problem) {
   const IgemmShape shape = shape_of(problem);
   const size_t packed = align_up(igemm_packed_size(shape) * sizeof(float));
   return {packed * problem.right_offset.size(),
-          align_up(igemm_scratch_bytes(std::min(shape.rows(), kIgemmMaxRows)))};
+          align_up(igemm_scratch_bytes(shape, std::min(shape.rows(), kIgemmMaxRows)))};
 }
 
 std::unique_ptr<Kernel> make_matmul(MatmulProblem problem, std::shared_ptr<const void> owner) {

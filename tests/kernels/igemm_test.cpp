@@ -70,7 +70,7 @@ std::vector<float> run(const Product& p, int64_t row, int64_t rows, int64_t gap,
   const int64_t dst_row = p.columns + gap;
   std::vector<float> dst(static_cast<size_t>(shift + p.rows * dst_row + 64), kGuard);
   AlignedBuffer bias(static_cast<size_t>(igemm_padded_columns(shape)) * sizeof(float));
-  AlignedBuffer scratch(igemm_scratch_bytes(rows));
+  AlignedBuffer scratch(igemm_scratch_bytes(shape, rows));
   BoundEpilogue epilogue;
   epilogue.bias = bias.floats();
   epilogue.residual = true;

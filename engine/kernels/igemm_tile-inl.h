@@ -1,0 +1,225 @@
+// Register tiles of an implicit matrix product with its bias, residual and bounds.
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "hwy/highway.h"
+
+#ifndef PLICA_ENGINE_KERNELS_IGEMM_TILE_ONCE_
+#define PLICA_ENGINE_KERNELS_IGEMM_TILE_ONCE_
+namespace plica::igemm {
+
+/// Tiles of the same height, one below the other.
+struct Tiles {
+  int64_t count;
+  const float* a;    // of the first row
+  int64_t a_stride;  // from one row to the next
+  const float* w;    // [depth][vectors * lanes]
+  int64_t depth;
+  const int64_t* dst_offset;       // of each row
+  const int64_t* residual_offset;  // of each row
+  float* dst;
+  const float* residual;  // or null
+  const float* bias;
+  float lo, hi;
+  bool bounded;      // Or lo and hi are infinite.
+  int64_t columns;   // valid ones
+  bool first, last;  // slice of K
+  // Weights that will be needed soon, and the distance in floats to go on by for two of `depth`.
+  const float* next;
+  int64_t next_step;
+  // Likewise within the rows of the tile that follows; 0: they are not fetched ahead.
+  int64_t ahead_step;
+  const float* a_after;  // of the tile that follows the last one
+};
+
+}  // namespace plica::igemm
+#endif  // PLICA_ENGINE_KERNELS_IGEMM_TILE_ONCE_
+
+#if defined(PLICA_ENGINE_KERNELS_IGEMM_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PLICA_ENGINE_KERNELS_IGEMM_TILE_INL_H_
+#undef PLICA_ENGINE_KERNELS_IGEMM_TILE_INL_H_
+#else
+#define PLICA_ENGINE_KERNELS_IGEMM_TILE_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace plica::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+using igemm::Tiles;
+
+#if HWY_TARGET <= HWY_AVX3
+// 28 sums, 2 weights and a broadcast of 32 registers.
+inline constexpr int kTileRows = 14;
+// 24 sums, 4 weights and a broadcast.
+inline constexpr int kPairRows = 6;
+#else
+// 12 sums, 2 weights and a broadcast of 16 registers (and a product where there is no FMA).
+inline constexpr int kTileRows = 6;
+// With few rows, one panel has too few sums to hide the latency of an addition.
+inline constexpr int kPairRows = 3;
+#endif
+
+/// x86's minimum and maximum are their second operand if one is NaN.
+template <class V>
+HWY_INLINE V clamp(V lo, V hi, V x) {
+  return hn::Min(hi, hn::Max(lo, x));
+}
+
+/// What run_tiles() does with the sums of a tile if not all columns are real.
+inline HWY_NOINLINE void finish_narrow_tile(const Tiles& t, const int64_t* dst_offset,
+                                            const int64_t* residual_offset, const float* sums,
+                                            int rows, int vectors) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
+  for (int r = 0; r < rows; ++r, sums += vectors * lanes) {
+    for (int64_t c = 0; c < t.columns; c += lanes) {
+      const auto left = static_cast<size_t>(t.columns - c);
+      float* dst = t.dst + dst_offset[r] + c;
+      auto y = hn::Load(d, sums + c);
+      if (!t.first) y = hn::Add(hn::LoadN(d, dst, left), y);
+      if (t.last) {
+        if (t.residual) y = hn::Add(y, hn::LoadN(d, t.residual + residual_offset[r] + c, left));
+        y = clamp(lo, hi, y);
+      }
+      hn::StoreN(y, d, dst, left);
+    }
+  }
+}
+
+/// kRows x kPanels adjacent panels of kPanelVecs vectors.
+template <int kRows, int kPanelVecs, int kPanels = 1>
+HWY_NOINLINE void run_tiles(const Tiles& t) {
+  constexpr int kVecs = kPanels * kPanelVecs;
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t panel = t.depth * kPanelVecs * lanes;
+  const int64_t stride = t.a_stride, stride3 = 3 * t.a_stride;
+  const int64_t *dst_offset = t.dst_offset, *residual_offset = t.residual_offset;
+  const float *a = t.a, *next = t.next;
+  for (int64_t left = t.count; left > 0; --left) {
+    V sum[kRows][kVecs];
+    HWY_UNROLL(32)
+    for (int v = 0; v < kVecs; ++v) {
+      const V start = t.first ? hn::LoadU(d, t.bias + v * lanes) : hn::Zero(d);
+      HWY_UNROLL(32)
+      for (int r = 0; r < kRows; ++r) sum[r][v] = start;
+    }
+    // Rows 4 * i + (0, 1, 2, 3) are at base[i] + (0, 1, 2, 3) strides: more pointers than that do
+    // not fit into the registers.
+    constexpr int kBases = (kRows + 3) / 4;
+    const float* base[kBases];
+    HWY_UNROLL(32)
+    for (int i = 0; i < kBases; ++i) base[i] = a + 4 * i * stride;
+    const float* after = left > 1 ? a + kRows * stride : t.a_after;
+    const float* HWY_RESTRICT w = t.w;
+    const auto multiply_add = [&](int k) HWY_ATTR __attribute__((always_inline)) {
+      V weight[kVecs];
+      HWY_UNROLL(32)
+      for (int v = 0; v < kVecs; ++v) {
+        const int64_t within = k * kPanelVecs + v % kPanelVecs;
+        weight[v] = hn::Load(d, w + v / kPanelVecs * panel + within * lanes);
+      }
+      HWY_UNROLL(32)
+      for (int r = 0; r < kRows; ++r) {
+        const int64_t within = r % 4 == 3 ? stride3 : r % 4 * stride;
+        const V x = hn::Set(d, base[r / 4][within + k]);
+        HWY_UNROLL(32)
+        for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, weight[v], sum[r][v]);
+      }
+      // Keeps the compiler from loading before what comes next: that would take more registers.
+      asm volatile("" ::: "memory");
+    };
+    int64_t k = t.depth;
+    for (; k >= 2; k -= 2) {
+      __builtin_prefetch(next, 0, 2);
+      next += t.next_step;
+      __builtin_prefetch(after, 0, 3);
+      __builtin_prefetch(after + 16, 0, 3);
+      after += t.ahead_step;
+      // Keeps the compiler from making one pointer for each row.
+      HWY_UNROLL(32)
+      for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
+      multiply_add(0);
+      multiply_add(1);
+      w += 2 * kPanelVecs * lanes;
+      HWY_UNROLL(32)
+      for (int i = 0; i < kBases; ++i) base[i] += 2;
+    }
+    if (k > 0) multiply_add(0);
+
+    if (t.columns < kVecs * lanes) {
+      HWY_ALIGN float sums[kRows * kVecs * hn::MaxLanes(d)];
+      HWY_UNROLL(32)
+      for (int r = 0; r < kRows; ++r) {
+        HWY_UNROLL(32)
+        for (int v = 0; v < kVecs; ++v) hn::Store(sum[r][v], d, sums + (r * kVecs + v) * lanes);
+      }
+      finish_narrow_tile(t, dst_offset, residual_offset, sums, kRows, kVecs);
+    } else {
+      if (!t.first) {
+        HWY_UNROLL(32)
+        for (int r = 0; r < kRows; ++r) {
+          HWY_UNROLL(32)
+          for (int v = 0; v < kVecs; ++v) {
+            const float* before = t.dst + dst_offset[r] + v * lanes;
+            sum[r][v] = hn::Add(hn::LoadU(d, before), sum[r][v]);
+          }
+        }
+      }
+      if (t.last && t.residual) {
+        HWY_UNROLL(32)
+        for (int r = 0; r < kRows; ++r) {
+          HWY_UNROLL(32)
+          for (int v = 0; v < kVecs; ++v) {
+            const float* residual = t.residual + residual_offset[r] + v * lanes;
+            sum[r][v] = hn::Add(sum[r][v], hn::LoadU(d, residual));
+          }
+        }
+      }
+      if (t.last && t.bounded) {
+        const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
+        HWY_UNROLL(32)
+        for (int r = 0; r < kRows; ++r) {
+          HWY_UNROLL(32)
+          for (int v = 0; v < kVecs; ++v) sum[r][v] = clamp(lo, hi, sum[r][v]);
+        }
+      }
+      HWY_UNROLL(32)
+      for (int r = 0; r < kRows; ++r) {
+        HWY_UNROLL(32)
+        for (int v = 0; v < kVecs; ++v) {
+          hn::StoreU(sum[r][v], d, t.dst + dst_offset[r] + v * lanes);
+        }
+      }
+    }
+    a += kRows * stride;
+    dst_offset += kRows;
+    residual_offset += kRows;
+  }
+}
+
+using TilesFn = void (*)(const Tiles&);
+template <int kVecs, int kPanels, int... kRows>
+constexpr std::array<TilesFn, sizeof...(kRows)> tiles_functions(
+    std::integer_sequence<int, kRows...>) {
+  return {run_tiles<kRows + 1, kVecs, kPanels>...};
+}
+/// [vectors - 1][rows - 1]
+inline constexpr std::array<TilesFn, kTileRows> kTiles[2] = {
+    tiles_functions<1, 1>(std::make_integer_sequence<int, kTileRows>()),
+    tiles_functions<2, 1>(std::make_integer_sequence<int, kTileRows>())};
+/// Of two full panels, [rows - 1].
+inline constexpr std::array<TilesFn, kPairRows> kPairTiles =
+    tiles_functions<2, 2>(std::make_integer_sequence<int, kPairRows>());
+/// Of a single row and as many full panels as it has sums for, [panels - 1].
+inline constexpr TilesFn kRowTiles[] = {run_tiles<1, 2, 1>, run_tiles<1, 2, 2>, run_tiles<1, 2, 3>,
+                                        run_tiles<1, 2, 4>};
+
+}  // namespace plica::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // PLICA_ENGINE_KERNELS_IGEMM_TILE_INL_H_
