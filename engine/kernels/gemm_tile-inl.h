@@ -20,7 +20,7 @@ struct GemmTile {
   float* c;
   int64_t c_stride;
   bool add;  ///< To what is in `c`.
-  // What of `b` will be needed soon, and the distance in floats to go on by for each of `depth`.
+  // What of `b` will be needed soon, and the distance in floats to go on by for two of `depth`.
   const float* next;
   int64_t next_step;
 };
@@ -72,27 +72,35 @@ HWY_NOINLINE void gemm_tile(const GemmTile& t) {
   // loop adds to its multiplications is about what the processor can decode besides them.
   asm("" : "+r"(stride), "+r"(stride3));
   const float* next = t.next;
-  for (int64_t k = t.depth; k > 0; --k) {
-    // To L2. Two lines, as many as are used.
-    __builtin_prefetch(next, 0, 2);
-    __builtin_prefetch(next + 16, 0, 2);
-    next += t.next_step;
-    HWY_UNROLL(32)
-    for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
+  const auto multiply_add = [&](int k) HWY_ATTR __attribute__((always_inline)) {
     V factor[kVecs];
     HWY_UNROLL(32)
-    for (int v = 0; v < kVecs; ++v) factor[v] = hn::Load(d, b + v * lanes);
-    b += kVecs * lanes;
+    for (int v = 0; v < kVecs; ++v) factor[v] = hn::Load(d, b + (k * kVecs + v) * lanes);
     HWY_UNROLL(32)
     for (int r = 0; r < kRows; ++r) {
       const int64_t within = r % 4 == 3 ? stride3 : r % 4 * stride;
-      const V x = hn::Set(d, base[r / 4][within]);
+      const V x = hn::Set(d, base[r / 4][within + k]);
       HWY_UNROLL(32)
       for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, factor[v], sum[r][v]);
     }
+    // Keeps the compiler from loading before what comes next: that would take more registers.
+    asm volatile("" ::: "memory");
+  };
+  int64_t k = t.depth;
+  for (; k >= 2; k -= 2) {
+    // To L2. Four lines, as many as are used.
+    HWY_UNROLL(4)
+    for (int line = 0; line < 4; ++line) __builtin_prefetch(next + 16 * line, 0, 2);
+    next += t.next_step;
     HWY_UNROLL(32)
-    for (int i = 0; i < kBases; ++i) ++base[i];
+    for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
+    multiply_add(0);
+    multiply_add(1);
+    b += 2 * kVecs * lanes;
+    HWY_UNROLL(32)
+    for (int i = 0; i < kBases; ++i) base[i] += 2;
   }
+  if (k > 0) multiply_add(0);
   float* HWY_RESTRICT c = t.c;
   HWY_UNROLL(32)
   for (int r = 0; r < kRows; ++r) {

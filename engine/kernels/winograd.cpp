@@ -176,30 +176,40 @@ HWY_NOINLINE void transform_input(const IgemmShape& s, const Scratch& scratch, c
   }
 }
 
+/// `size` in `count` parts that are nearly equal: the first `larger` have one more than the others.
+struct Parts {
+  int64_t count, least, larger;
+
+  Parts(int64_t size, int64_t most)
+      : count(winograd::divide_up(size, most)), least(size / count), larger(size % count) {}
+  int64_t size(int64_t part) const { return least + (part < larger ? 1 : 0); }
+};
+
 /// Products of one point and panel for all tiles of the block.
-void multiply(const IgemmShape& s, const Scratch& scratch, int64_t tiles, int vectors,
-              const float* inputs, const float* weights, float* products) {
+void multiply(const Scratch& scratch, const Parts& slices, const Parts& pieces, int64_t next_step,
+              int vectors, const float* inputs, const float* weights, float* products) {
   const int64_t width = vectors * vector_lanes();
-  const int64_t slices = winograd::divide_up(s.ic, winograd::kMaxSlice);
-  const int64_t pieces = winograd::divide_up(tiles, kGemmRows);
   const auto& functions = kGemmTiles[vectors - 1];
   GemmTile t;
   t.a_stride = scratch.row;
   t.c_stride = scratch.tile;
-  // While the pieces of a slice are computed, the next slice comes from memory.
-  t.next_step = winograd::divide_up(width, pieces);
-  for (int64_t i = 0; i < slices; ++i) {
-    const int64_t k0 = i * s.ic / slices, k1 = (i + 1) * s.ic / slices;
-    t.b = weights + k0 * width;
-    t.depth = k1 - k0;
+  t.next_step = next_step;
+  t.b = weights;
+  for (int64_t i = 0; i < slices.count; ++i) {
+    t.depth = slices.size(i);
     t.add = i > 0;
-    for (int64_t j = 0; j < pieces; ++j) {
-      const int64_t begin = j * tiles / pieces, end = (j + 1) * tiles / pieces;
-      t.next = t.b + t.depth * width + j * t.next_step * t.depth;
-      t.a = inputs + begin * scratch.row + k0;
-      t.c = products + begin * scratch.tile;
-      functions[static_cast<size_t>(end - begin - 1)](t);
+    t.a = inputs;
+    t.c = products;
+    t.next = t.b + t.depth * width;
+    for (int64_t j = 0; j < pieces.count; ++j) {
+      const int64_t rows = pieces.size(j);
+      functions[static_cast<size_t>(rows - 1)](t);
+      t.a += rows * scratch.row;
+      t.c += rows * scratch.tile;
+      t.next += t.depth / 2 * next_step;
     }
+    t.b += t.depth * width;
+    inputs += t.depth;
   }
 }
 
@@ -323,12 +333,15 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
   for (int64_t i = 0; i < block.tiles; ++i, at.advance(grid)) {
     transform_input<kOut>(s, scratch, src, zeros, at, inputs + i * scratch.row);
   }
+  const Parts slices(s.ic, winograd::kMaxSlice), pieces(block.tiles, kGemmRows);
+  // While the pieces of a slice are computed, the next slice comes from memory.
+  const int64_t next_step = winograd::divide_up(2 * panels.width(), pieces.count);
   for (int64_t panel = block.panel; panel < block.panel + block.panels; ++panel) {
     const int vectors = static_cast<int>(panels.vectors(panel));
     const int64_t column = panel * panels.width();
     const float* weights = packed + kPoints * s.ic * column;
     for (int64_t point = 0; point < kPoints; ++point) {
-      multiply(s, scratch, block.tiles, vectors, inputs + point * scratch.plane, weights,
+      multiply(scratch, slices, pieces, next_step, vectors, inputs + point * scratch.plane, weights,
                products + point * scratch.product);
       weights += s.ic * vectors * panels.lanes;
     }
