@@ -61,6 +61,9 @@ inline constexpr int kTileRows = 6;
 inline constexpr int kPairRows = 3;
 #endif
 
+/// Sums at least this long give the processor time to fetch what they will be added to by itself.
+inline constexpr int64_t kLongSum = 192;
+
 /// x86's minimum and maximum are their second operand if one is NaN.
 template <class V>
 HWY_INLINE V clamp(V lo, V hi, V x) {
@@ -116,6 +119,18 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
     for (int i = 0; i < kBases; ++i) base[i] = a + 4 * i * stride;
     const float* after = left > 1 ? a + kRows * stride : t.a_after;
     const float* HWY_RESTRICT w = t.w;
+    // What the sums will be added to, unless they take so long that the processor fetches it
+    // itself.
+    if (t.last && t.residual && t.depth < kLongSum) {
+      HWY_UNROLL(32)
+      for (int r = 0; r < kRows; ++r) {
+        HWY_UNROLL(32)
+        for (int v = 0; v < kVecs; ++v) {
+          __builtin_prefetch(t.residual + residual_offset[r] + v * lanes, 0, 3);
+          __builtin_prefetch(t.dst + dst_offset[r] + v * lanes, 1, 3);
+        }
+      }
+    }
     const auto multiply_add = [&](int k) HWY_ATTR __attribute__((always_inline)) {
       V weight[kVecs];
       HWY_UNROLL(32)
