@@ -165,6 +165,8 @@ HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
       HWY_UNROLL(32)
       for (int i = 0; i < kColumns; ++i, at += pixel) {
         const V value = hn::LoadU(d, at);
+        // The next vector of channels; the processor does not foresee so many pixels.
+        if (y + 1 == rows.y1) __builtin_prefetch(at + lanes, 0, 3);
         HWY_UNROLL(32)
         for (int t = 0; t < kTaps; ++t) {
           const int offset = i - t, p = offset / kStride;

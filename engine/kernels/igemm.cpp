@@ -52,6 +52,11 @@ struct Panels {
   int64_t padded() const { return (count() - 1) * width() + vectors(count() - 1) * lanes; }
 };
 
+/// Whether output positions are stored one after the other.
+inline bool in_order(const IgemmAxis& axis) {
+  return axis.dst_step == 1 && axis.dst_origin == 0 && axis.dst_size == axis.out;
+}
+
 /// Whether rows are the pixels of the source, in their order.
 inline bool is_plain(const IgemmShape& shape) {
   for (const IgemmAxis& axis : shape.axis) {
@@ -172,6 +177,13 @@ void gather(const IgemmShape& s, const float* src, int64_t row, int64_t rows, in
 }
 
 void place_rows(const IgemmShape& s, int64_t row, int64_t rows, int64_t* dst, int64_t* residual) {
+  if (std::all_of(s.axis.begin(), s.axis.end(), igemm::in_order)) {
+    for (int64_t r = 0; r < rows; ++r) {
+      dst[r] = (row + r) * s.dst_pixel;
+      residual[r] = (row + r) * s.residual_pixel;
+    }
+    return;
+  }
   Pixel at(s, row);
   for (int64_t r = 0; r < rows; ++r, at.advance(s)) {
     int64_t pixel = at.n;
@@ -297,11 +309,8 @@ IgemmTile igemm_tile() {
 }
 
 bool is_image(const IgemmShape& shape) {
-  const auto in_order = [](const IgemmAxis& axis) {
-    return axis.dst_step == 1 && axis.dst_origin == 0 && axis.dst_size == axis.out;
-  };
   const auto& [z, y, x] = shape.axis;
-  return z == IgemmAxis() && in_order(y) && in_order(x) && shape.n > 0 && y.out > 1;
+  return z == IgemmAxis() && igemm::in_order(y) && igemm::in_order(x) && shape.n > 0 && y.out > 1;
 }
 
 RowLayout row_layout_of(const IgemmShape& shape, int src) {
