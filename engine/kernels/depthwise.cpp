@@ -160,7 +160,7 @@ HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
     for (int64_t y = rows.y0; y < rows.y1; ++y, from += rows.row, w += kTaps * padded) {
       V weight[kTaps];
       HWY_UNROLL(32)
-      for (int t = 0; t < kTaps; ++t) weight[t] = hn::Load(d, w + t * padded);
+      for (int t = 0; t < kTaps; ++t) weight[t] = hn::LoadU(d, w + t * padded);
       const float* at = from;
       HWY_UNROLL(32)
       for (int i = 0; i < kColumns; ++i, at += pixel) {
@@ -175,7 +175,7 @@ HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
         }
       }
     }
-    const V bias = hn::Load(d, line.epilogue->bias + c);
+    const V bias = hn::LoadU(d, line.epilogue->bias + c);
     HWY_UNROLL(32)
     for (int p = 0; p < kPixels; ++p) store_sum(line, sum[p], bias, lo, hi, ox + p, c);
   }
@@ -203,13 +203,13 @@ HWY_NOINLINE void run_edge(const Line& line, const Rows& rows, int64_t ox, int64
         const float* w = rows.w + ((y - rows.y0) * taps + t) * padded + c;
         HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) {
-          sum[v] = hn::MulAdd(hn::LoadU(d, from + v * lanes), hn::Load(d, w + v * lanes), sum[v]);
+          sum[v] = hn::MulAdd(hn::LoadU(d, from + v * lanes), hn::LoadU(d, w + v * lanes), sum[v]);
         }
       }
     }
     HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) {
-      const V bias = hn::Load(d, line.epilogue->bias + c + v * lanes);
+      const V bias = hn::LoadU(d, line.epilogue->bias + c + v * lanes);
       store_sum(line, sum[v], bias, lo, hi, ox, c + v * lanes);
     }
   }
@@ -219,10 +219,10 @@ HWY_NOINLINE void run_edge(const Line& line, const Rows& rows, int64_t ox, int64
       for (int64_t t = t0; t < t1; ++t) {
         const float* from = src + (y - rows.y0) * rows.row + t * s.src_pixel + c;
         const float* w = rows.w + ((y - rows.y0) * taps + t) * padded + c;
-        sum = hn::MulAdd(hn::LoadU(d, from), hn::Load(d, w), sum);
+        sum = hn::MulAdd(hn::LoadU(d, from), hn::LoadU(d, w), sum);
       }
     }
-    store_sum(line, sum, hn::Load(d, line.epilogue->bias + c), lo, hi, ox, c);
+    store_sum(line, sum, hn::LoadU(d, line.epilogue->bias + c), lo, hi, ox, c);
   }
 }
 
@@ -275,21 +275,25 @@ void run_channels(const Line& line) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
   const IgemmShape& s = *line.shape;
   const WholeVectorsFn function = whole_vectors_function(s);
-  Line rest = line;
-  if (function) {
-    const IgemmAxis& y = s.axis[1];
-    Line whole = line;
-    whole.end -= (line.end - line.begin) % lanes;
-    Rows rows;
-    rows.y0 = std::clamp<int64_t>(-line.y0, 0, y.taps);
-    rows.y1 = std::clamp<int64_t>(y.in - line.y0, rows.y0, y.taps);
-    rows.row = s.axis[2].in * s.src_pixel;
-    rows.src = line.src + (line.y0 + rows.y0) * rows.row;
-    rows.w = line.packed + rows.y0 * s.axis[2].taps * static_cast<int64_t>(line.padded);
-    if (whole.begin < whole.end) function(whole, rows);
-    rest.begin = whole.end;
+  if (!function || line.end - line.begin < lanes) {
+    run_line(line);
+    return;
   }
-  if (rest.begin < rest.end) run_line(rest);
+  const IgemmAxis& y = s.axis[1];
+  Rows rows;
+  rows.y0 = std::clamp<int64_t>(-line.y0, 0, y.taps);
+  rows.y1 = std::clamp<int64_t>(y.in - line.y0, rows.y0, y.taps);
+  rows.row = s.axis[2].in * s.src_pixel;
+  rows.src = line.src + (line.y0 + rows.y0) * rows.row;
+  rows.w = line.packed + rows.y0 * s.axis[2].taps * static_cast<int64_t>(line.padded);
+  Line whole = line;
+  whole.end -= (line.end - line.begin) % lanes;
+  if (whole.begin < whole.end) function(whole, rows);
+  if (whole.end == line.end) return;
+  // The last vector once more computes the channels that it has in common with the one before.
+  whole.begin = line.end - lanes;
+  whole.end = line.end;
+  function(whole, rows);
 }
 
 size_t lanes() { return hn::Lanes(D()); }
@@ -345,11 +349,13 @@ class DepthwiseKernel final : public Kernel {
     const int64_t bytes = s.axis[1].taps * s.axis[2].in * static_cast<int64_t>(sizeof(float));
     const int64_t fitting = depthwise::kChunkBytes / bytes / depthwise::kMinChunk;
     const int64_t chunk = std::max<int64_t>(fitting, 1) * depthwise::kMinChunk;
-    for (int64_t channel = 0; channel < s.groups; channel += chunk) {
+    for (int64_t channel = 0, next; channel < s.groups; channel = next) {
+      next = channel + chunk;
+      if (s.groups - next < depthwise::kMinChunk) next = s.groups;
       for (int64_t i = begin; i < end; ++i) {
         depthwise::Line line = line_of(part, args, i);
         line.begin = channel;
-        line.end = std::min(channel + chunk, s.groups);
+        line.end = next;
         run_(line);
       }
     }

@@ -116,7 +116,7 @@ TEST_CASE("convolution in one and three dimensions, unbatched, same and grouped"
 }
 
 TEST_CASE("depthwise convolution", "[conv]") {
-  const int64_t channels = GENERATE(1, 3, 16, 31, 70);
+  const int64_t channels = GENERATE(1, 3, 16, 31, 70, 136);
   const int64_t multiplier = GENERATE(1, 2);
   const int64_t kernel = GENERATE(1, 3, 5);
   const int64_t stride = GENERATE(1, 2);
