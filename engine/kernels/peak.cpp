@@ -24,8 +24,9 @@ double multiply_add(int64_t iterations, float* numbers) {
   const V a[3] = {hn::Set(d, numbers[0]), hn::Set(d, numbers[1]), hn::Set(d, numbers[2])};
   const V b = hn::Set(d, numbers[3]);
   V sums[kAccumulators];
+  // No two alike, or the compiler computes only one of them.
   HWY_UNROLL(24)
-  for (int i = 0; i < kAccumulators; ++i) sums[i] = hn::Set(d, numbers[i % 4]);
+  for (int i = 0; i < kAccumulators; ++i) sums[i] = hn::Set(d, numbers[0] + static_cast<float>(i));
   for (int64_t n = 0; n < iterations; ++n) {
     HWY_UNROLL(24)
     for (int i = 0; i < kAccumulators; ++i) sums[i] = hn::MulAdd(a[i % 3], b, sums[i]);
