@@ -21,6 +21,7 @@ svg { max-width: 100%; height: auto; } svg text { font-size: 12px; fill: var(--i
 svg .small { font-size: 11px; fill: var(--soft); }
 .grid { stroke: var(--grid); } .one { stroke: var(--ink); stroke-dasharray: 3 3; }
 .whisker { stroke: var(--ink); stroke-width: 1.2; opacity: .6; }
+rect:hover, circle:hover { opacity: .65; }
 .median { stroke: var(--ink); stroke-width: 2; } .roof { stroke: var(--roof); stroke-width: 2; }
 .win { fill: var(--win); } .tie { fill: var(--tie); } .loss { fill: var(--loss); }
 .peer { fill: var(--peer); }
@@ -55,7 +56,7 @@ def ratio_plot(results, threads):
             title = f"{results['titles'][entry['best_peer']]} / Plica"
             rows.append((markdown.case_name(entry), ratio["median"], ratio["low"], ratio["high"],
                          title))
-    return svg.bars(rows, "x") if rows else "<p>Nothing to compare.</p>"
+    return svg.ratios(rows) if rows else "<p>Nothing to compare.</p>"
 
 
 def distribution_plot(results, entry):
@@ -92,8 +93,8 @@ def roofline_plot(results, threads):
 def section(results, threads):
     name = markdown.plural(threads, "thread")
     parts = [f"<h2>{name}</h2>", "<h3>Best peer's time / Plica's</h3>",
-             "<p class=soft>Right of the dashed line Plica is faster. Whiskers: quartiles over "
-             "rounds. Amber: a tie.</p>", ratio_plot(results, threads),
+             "<p class=soft>Right of the dashed line Plica is faster; the scale is logarithmic. "
+             "Whiskers: quartiles over rounds. Amber: a tie.</p>", ratio_plot(results, threads),
              table(markdown.ratio_table(results, threads)),
              "<h3>Roofline</h3><p class=soft>Green: Plica, blue: the best peer. Winograd counts the "
              "operations of direct convolution, so it may pass the roof.</p>",
@@ -111,7 +112,7 @@ def section(results, threads):
 
 
 def render(results):
-    facts = [*markdown.machine_lines(results), f"Commit {results['commit'] or 'unknown'}",
+    facts = [*markdown.machine_lines(results), markdown.commit_line(results),
              markdown.version_line(results)]
     body = ["<h1>Plica and its peers</h1>",
             "<ul>" + "".join(f"<li>{html.escape(fact)}</li>" for fact in facts) + "</ul>",

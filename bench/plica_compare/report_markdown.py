@@ -147,6 +147,12 @@ def machine_lines(results):
             f"Load average before: {machine['load_average']}"]
 
 
+def commit_line(results):
+    dates = sorted(entry["measured"] for entry in results["cases"])
+    when = f"{dates[0]} to {dates[-1]}" if dates else "nothing measured"
+    return f"Commit {results['commit'] or 'unknown'}, {when}"
+
+
 def version_line(results):
     return ", ".join(f"{results['titles'][name]} {version}"
                      for name, version in results["versions"].items())
@@ -186,11 +192,9 @@ def summary(results):
 
 
 def render(results):
-    dates = sorted(entry["measured"] for entry in results["cases"])
     parts = ["# Results", "Written by `bench/compare`; see README.md for how it measures.",
-             "\n".join(f"- {line}" for line in machine_lines(results) + [
-                 f"Commit {results['commit'] or 'unknown'}, {dates[0]} to {dates[-1]}"
-                 if dates else "nothing measured", version_line(results)])]
+             "\n".join(f"- {line}" for line in [*machine_lines(results), commit_line(results),
+                                                version_line(results)])]
     for threads in thread_counts(results):
         name = plural(threads, "thread")
         parts += [f"## {name}: against the best peer", ratio_table(results, threads),

@@ -3,6 +3,8 @@
 import html
 import math
 
+WIDTH = 940
+
 
 def text(x, y, content, anchor="start", kind=""):
     return (f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">'
@@ -56,11 +58,11 @@ class Scale:
         return [self.low + i * step for i in range(count + 1)]
 
 
-def bars(rows, unit, width=760):
-    """Horizontal bars from 0: rows are (label, value, low, high, title); a line marks 1."""
+def ratios(rows, width=WIDTH):
+    """Horizontal bars from 1 on a logarithmic axis: rows are (label, value, low, high, title)."""
     left, right, height = 190, 60, 22
-    top = max((row[3] for row in rows), default=1) * 1.05
-    scale = Scale(0, max(top, 1.2), left, width - right)
+    scale = Scale(min([0.8, *(row[2] * 0.95 for row in rows)]),
+                  max([1.25, *(row[3] * 1.05 for row in rows)]), left, width - right, log=True)
     bottom = 10 + height * len(rows)
     parts = [line(scale(tick), 10, scale(tick), bottom, "grid") +
              text(scale(tick), bottom + 14, f"{tick:g}", "middle", "small")
@@ -68,15 +70,16 @@ def bars(rows, unit, width=760):
     for i, (label, value, low, high, title) in enumerate(rows):
         y = 10 + i * height
         kind = "win" if value >= 1.05 else "tie" if value >= 0.95 else "loss"
+        start, end = sorted((scale(1), scale(value)))
         parts += [text(left - 8, y + 15, label, "end"),
-                  rect(left, y + 4, scale(value) - left, height - 8, kind, title),
+                  rect(start, y + 4, max(2, end - start), height - 8, kind, title),
                   line(scale(low), y + height / 2, scale(high), y + height / 2, "whisker"),
-                  text(scale(max(value, high)) + 6, y + 15, f"{value:.2f}{unit}", "start", "small")]
+                  text(scale(max(1, value, high)) + 6, y + 15, f"{value:.2f}x", "start", "small")]
     parts.append(line(scale(1), 6, scale(1), bottom, "one"))
     return picture(width, bottom + 20, parts, "ratio for each model")
 
 
-def distributions(rows, width=760):
+def distributions(rows, width=WIDTH):
     """Box plots on one logarithmic axis of milliseconds: rows are (label, sorted seconds, kind)."""
     left, right, height = 190, 20, 22
     low = min(values[0] for _, values, _ in rows) * 1e3
@@ -102,7 +105,7 @@ def distributions(rows, width=760):
     return picture(width, bottom + 20, parts, "distribution of latencies")
 
 
-def roofline(points, peak, width=760, height=380):
+def roofline(points, peak, width=WIDTH, height=380):
     """points are (FLOP per byte, GFLOP/s, label, kind); peak has gflops, memory_gbs, l2_gbs."""
     left, right, top, bottom = 60, 20, 15, height - 40
     intensities = [point[0] for point in points]
@@ -119,9 +122,9 @@ def roofline(points, peak, width=760, height=380):
     for rate, name in ((peak["memory_gbs"], "memory"), (peak["l2_gbs"], "L2")):
         start = max(x.low, y.low / rate)
         ridge = min(peak["gflops"] / rate, x.high)
+        middle = math.sqrt(start * ridge)
         parts += [line(x(start), y(rate * start), x(ridge), y(rate * ridge), "roof"),
-                  text(x(start) + 6, y(rate * start) - 8, f"{name} {rate:.0f} GB/s", "start",
-                       "small")]
+                  text(x(middle) + 12, y(rate * middle) + 12, f"{name} {rate:.0f} GB/s")]
     flat = min(peak["gflops"] / rate for rate in (peak["memory_gbs"], peak["l2_gbs"]))
     parts += [line(x(flat), y(peak["gflops"]), width - right, y(peak["gflops"]), "roof"),
               text(width - right, y(peak["gflops"]) - 6, f"{peak['gflops']:.0f} GFLOP/s", "end",

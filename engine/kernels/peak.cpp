@@ -1,8 +1,5 @@
 #include "engine/kernels/peak.h"
 
-#include <algorithm>
-#include <chrono>
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/peak.cpp"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
@@ -24,9 +21,9 @@ double multiply_add(int64_t iterations, float* numbers) {
   const V a[3] = {hn::Set(d, numbers[0]), hn::Set(d, numbers[1]), hn::Set(d, numbers[2])};
   const V b = hn::Set(d, numbers[3]);
   V sums[kAccumulators];
-  // All different, or the compiler would add up only once what is equal.
+  // No two alike, or the compiler computes only one of them.
   HWY_UNROLL(24)
-  for (int i = 0; i < kAccumulators; ++i) sums[i] = hn::Iota(d, static_cast<float>(i));
+  for (int i = 0; i < kAccumulators; ++i) sums[i] = hn::Set(d, numbers[0] + static_cast<float>(i));
   for (int64_t n = 0; n < iterations; ++n) {
     HWY_UNROLL(24)
     for (int i = 0; i < kAccumulators; ++i) sums[i] = hn::MulAdd(a[i % 3], b, sums[i]);
@@ -80,21 +77,6 @@ float read_floats(const float* data, size_t count) {
 }
 
 const char* peak_target() { return HWY_DYNAMIC_DISPATCH(target)(); }
-
-double measure_multiply_add_peak() {
-  using Clock = std::chrono::steady_clock;
-  constexpr int kAttempts = 10;
-  constexpr int64_t kIterations = 150'000;
-  float numbers[] = {0.5f, 0.25f, 0.75f, 1e-3f, 0.0f};
-  double best = 0;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const Clock::time_point start = Clock::now();
-    const double operations = multiply_add_operations(kIterations, numbers);
-    const std::chrono::duration<double> seconds = Clock::now() - start;
-    best = std::max(best, operations / std::max(seconds.count(), 1e-9));
-  }
-  return best;
-}
 
 }  // namespace plica
 #endif  // HWY_ONCE

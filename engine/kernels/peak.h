@@ -19,8 +19,4 @@ float read_floats(const float* data, size_t count);
 /// The instruction set, as Highway calls it.
 const char* peak_target();
 
-/// Operations per second of multiply_add_operations() in one thread: the best of a few attempts,
-/// which take some 20 ms in all.
-double measure_multiply_add_peak();
-
 }  // namespace plica

@@ -71,6 +71,7 @@ Step chain(Plan& plan, size_t begin, size_t end, int64_t band) {
     whole.kernel_name += (i > begin ? " > " : "") + step.kernel_name;
     whole.flops += step.flops;
     whole.bytes += step.bytes;
+    whole.weight_bytes += step.weight_bytes;
     if (i > begin) {
       whole.bytes -= 2 * static_cast<int64_t>(buffer_of(plan, plan.steps[i - 1].outputs[0]).bytes);
     }

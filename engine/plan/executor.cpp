@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <new>
 #include <utility>
@@ -36,36 +35,86 @@ int64_t nanoseconds(Clock::time_point start, Clock::time_point end) {
   return std::chrono::nanoseconds(end - start).count();
 }
 
-/// Measures how long the threads of another team are at work.
+/// Notes when the threads of another team are at work.
 class ProfiledTeam final : public Team {
  public:
-  explicit ProfiledTeam(Team& team) : Team(team.size()), team_(team) {}
-  /// Wall-clock time in parallel loops since reset().
-  int64_t loops() const { return loops_; }
-  /// Time in tasks of those loops, summed over the threads.
-  int64_t busy() const { return busy_.load(); }
-  void reset() {
-    loops_ = 0;
-    busy_ = 0;
+  ProfiledTeam(Team& team, size_t steps)
+      : Team(team.size()), team_(team), workers_(static_cast<size_t>(team.size())) {
+    // Seldom has a step more than three loops: then adding to these does not allocate.
+    work_.reserve(steps * (1 + 3 * workers_.size()));
+    steps_.reserve(steps);
+    begin_ = Clock::now();
+  }
+
+  /// Nanoseconds since the end of the construction.
+  int64_t now() const { return nanoseconds(begin_, Clock::now()); }
+
+  void run_step(const Kernel& kernel, const KernelArgs& args) {
+    const int64_t start = serial_ = now();
+    kernel.run(args, *this);
+    const int64_t end = now();
+    add(0, serial_, end);
+    steps_.push_back({start, end, work_.size()});
+  }
+
+  /// The steps so far. Not asked for between them, because that would take time.
+  std::vector<StepTiming> timings() const {
+    std::vector<StepTiming> result;
+    auto work = work_.begin();
+    for (const Run& run : steps_) {
+      const auto end = work_.begin() + static_cast<std::ptrdiff_t>(run.work_end);
+      result.push_back({result.size(), run.start, run.end - run.start, {work, end}});
+      work = end;
+    }
+    return result;
   }
 
  private:
+  /// What one worker did in the loop at hand. Apart from its neighbours: all write at a time.
+  struct alignas(64) Worker {
+    int64_t start = -1, end = 0;
+  };
+
+  /// One step; its work ends at this index of work_.
+  struct Run {
+    int64_t start, end;
+    size_t work_end;
+  };
+
   void run(int64_t count, TaskFn fn, void* body) override {
-    const Clock::time_point start = Clock::now();
-    team_.for_each(count, [&](int64_t task, int worker) {
-      const Clock::time_point begin = Clock::now();
-      fn(body, task, worker);
-      busy_ += nanoseconds(begin, Clock::now());
+    // Outside of loops the calling thread is at work and the others wait.
+    add(0, serial_, now());
+    for (Worker& worker : workers_) worker = {};
+    team_.for_each(count, [&](int64_t task, int index) {
+      Worker& worker = workers_[static_cast<size_t>(index)];
+      if (worker.start < 0) worker.start = now();
+      fn(body, task, index);
+      worker.end = now();
     });
-    loops_ += nanoseconds(start, Clock::now());
+    for (size_t i = 0; i < workers_.size(); ++i)
+      if (workers_[i].start >= 0) add(static_cast<int>(i), workers_[i].start, workers_[i].end);
+    serial_ = now();
+  }
+
+  void add(int worker, int64_t start, int64_t end) {
+    if (end > start) work_.push_back({worker, start, end - start});
   }
 
   Team& team_;
-  int64_t loops_ = 0;
-  std::atomic<int64_t> busy_{0};
+  Clock::time_point begin_;
+  int64_t serial_ = 0;  ///< Since when the calling thread has been outside of loops.
+  std::vector<Worker> workers_;
+  std::vector<WorkSpan> work_;
+  std::vector<Run> steps_;
 };
 
 }  // namespace
+
+int64_t StepTiming::busy() const {
+  int64_t sum = 0;
+  for (const WorkSpan& span : work) sum += span.nanoseconds;
+  return sum;
+}
 
 void Executor::bind(std::shared_ptr<const Plan> plan) {
   if (plan->arena_bytes > arena_.size()) arena_ = allocate_arena(plan->arena_bytes);
@@ -137,17 +186,9 @@ void Executor::run_profiled(const float* const* inputs, float* const* outputs, i
   patch(inputs, outputs);
   const FlushDenormals flush;
   ThreadPool::Lease lease(threads);
-  ProfiledTeam team(lease);
-  const Clock::time_point begin = Clock::now();
-  for (size_t i = 0; i < calls_.size(); ++i) {
-    const Clock::time_point start = Clock::now();
-    calls_[i].kernel->run(calls_[i].args, team);
-    const int64_t time = nanoseconds(start, Clock::now());
-    // Outside of parallel loops the calling thread is at work and the others wait.
-    const int64_t serial = std::max<int64_t>(0, time - team.loops());
-    observe({i, nanoseconds(begin, start), time, team.busy() + serial});
-    team.reset();
-  }
+  ProfiledTeam team(lease, calls_.size());
+  for (const Call& call : calls_) team.run_step(*call.kernel, call.args);
+  for (const StepTiming& timing : team.timings()) observe(timing);
 }
 
 std::unique_ptr<Array> Executor::value(std::string_view name) const {

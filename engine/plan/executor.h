@@ -11,13 +11,23 @@
 
 namespace plica {
 
+/// A stretch of a profiled run that one thread of the team was at work.
+struct WorkSpan {
+  int worker;
+  int64_t start;  ///< Nanoseconds since the run began.
+  int64_t nanoseconds;
+};
+
 /// How long one step of a profiled run took.
 struct StepTiming {
   size_t step;
   int64_t start;  ///< Nanoseconds since the run began.
   int64_t nanoseconds;
-  /// Time that all threads together spent in tasks: nanoseconds x threads if none ever waited.
-  int64_t busy;
+  /// One for each worker and parallel loop, and those of worker 0 outside of loops.
+  std::vector<WorkSpan> work;
+
+  /// Time at work, summed over the threads: nanoseconds x threads if none ever waited.
+  int64_t busy() const;
 };
 
 /// A plan with the memory to run it. One caller at a time.
@@ -32,7 +42,7 @@ class Executor {
   /// `inputs` and `outputs` point to dense row-major tensors of the plan's shapes. Neither
   /// allocates nor throws nor locks.
   void run(const float* const* inputs, float* const* outputs, int threads) noexcept;
-  /// The same, calling observe after each step.
+  /// The same, then calling observe for each step.
   void run_profiled(const float* const* inputs, float* const* outputs, int threads,
                     const std::function<void(const StepTiming&)>& observe);
 

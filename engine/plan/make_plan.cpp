@@ -55,10 +55,12 @@ class Planner final : public StepBuilder {
   }
   PackedWeights pack(const std::string& key, size_t count,
                      const std::function<void(float*)>& fill) override {
+    weight_bytes_ += count * sizeof(float);
     return cache_.get(node_->outputs.at(0)->name, key, count, fill);
   }
   PackedWeights pack_later(const std::string& key, size_t count,
                            std::function<void(float*)> fill) override {
+    weight_bytes_ += count * sizeof(float);
     return cache_.get_later(node_->outputs.at(0)->name, key, count, std::move(fill));
   }
   void emit(std::unique_ptr<Kernel> kernel, std::string kernel_name) override {
@@ -105,6 +107,7 @@ class Planner final : public StepBuilder {
   std::vector<int> sliced_outputs_;
   std::vector<int> in_place_;
   size_t workspace_bytes_ = 0;
+  size_t weight_bytes_ = 0;
   std::unique_ptr<Kernel> kernel_;
   std::string kernel_name_;
 };
@@ -145,6 +148,7 @@ Place Planner::constant_place(const Value* value, const TensorDesc& desc) {
   std::string key = "dense";
   for (int64_t stride : desc.strides) key.append(1, ',').append(std::to_string(stride));
   const int buffer = new_buffer(Buffer::Kind::kConstant, count * sizeof(float));
+  weight_bytes_ += count * sizeof(float);
   plan_.buffers.back().constant = cache_.get(value->name, key, count, [&](float* dst) {
     const std::vector<float> values = constant.to_floats();
     for_each_offset(desc,
@@ -339,6 +343,7 @@ void Planner::plan_node(const Node& node) {
   sliced_outputs_.clear();
   in_place_.clear();
   workspace_bytes_ = 0;
+  weight_bytes_ = 0;
   kernel_.reset();
 
   const bool empty = std::all_of(node.outputs.begin(), node.outputs.end(),
@@ -367,6 +372,7 @@ void Planner::plan_node(const Node& node) {
       input_shapes.push_back(shapes_.at(node.inputs[i]));
       if (!node.inputs[i]->is_constant()) step.bytes += element_count(input_shapes.back()) * 4;
     }
+    step.weight_bytes = static_cast<int64_t>(weight_bytes_);
     for (const Value* value : node.outputs) {
       const auto found = places_.find(value);
       step.outputs.push_back(found == places_.end() ? Operand{} : found->second.operand);

@@ -71,7 +71,8 @@ struct Step {
   int workspace = -1;  ///< Buffer of the scratch memory.
   Shape output_shape;
   int64_t flops = 0;
-  int64_t bytes = 0;  ///< Activations read and written.
+  int64_t bytes = 0;         ///< Activations read and written.
+  int64_t weight_bytes = 0;  ///< Constants read, as they are packed.
 };
 
 /// A value that can be found in memory after a run (only with PlanOptions::keep_values).

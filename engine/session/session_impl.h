@@ -19,7 +19,7 @@ struct Session::Impl {
 
   void prepare(const std::vector<Shape>& input_shapes);
   void run(std::span<const ConstTensor> inputs, std::span<const Tensor> outputs);
-  /// The same, calling observe after each step.
+  /// The same, then calling observe for each step.
   void run_profiled(std::span<const ConstTensor> inputs, std::span<const Tensor> outputs,
                     const std::function<void(const StepTiming&)>& observe);
 

@@ -1,5 +1,7 @@
 #include "tools/plica/cli.h"
 
+#include <algorithm>
+#include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <filesystem>
 #include <fstream>
@@ -83,7 +85,9 @@ TEST_CASE("bad usage and bad input are one line and exit code 2", "[cli]") {
            {"verify", kCircles, "--input", folder / "x.npy", "--expect", folder / "wrong.npy"},
            {"convert", kCircles, "--output", folder / "y.onnx"},
            {"eval", kCircles, "--images", folder / "x.npy", "--labels", folder / "x.npy"},
-           {"bench", kCircles, "--seconds", "0"}}) {
+           {"bench", kCircles, "--seconds", "0"},
+           {"bench", kCircles, "--report", "-"},
+           {"bench", kCircles, "--baseline", folder / ""}}) {
     const Result result = plica(arguments);
     INFO((arguments.empty() ? "" : arguments[0]) << ": " << result.out << result.err);
     CHECK(result.code == kBadInput);
@@ -275,7 +279,45 @@ TEST_CASE("bench reports every figure", "[cli]") {
   const json parsed = json::parse(file);
   CHECK(parsed["input_shapes"][0] == json{2, 2});
   CHECK(!parsed["steps"].empty());
+  for (const char* name : {"p50", "p90", "p99", "p99.9"}) {
+    const json& bounds = parsed["confidence_95_seconds"][name];
+    const double value = parsed["latency_seconds"][name];
+    CHECK(bounds[0] <= value);
+    CHECK((bounds[1].is_null() || bounds[1] >= value));
+  }
+  double share = 0;
+  for (const json& step : parsed["steps"]) {
+    share += step["share"].get<double>();
+    for (const char* key : {"flops_per_second", "activation_bytes", "weight_bytes", "threads_busy"})
+      CHECK(step[key].get<double>() > 0);
+  }
+  CHECK(share == Catch::Approx(1));
   CHECK(fs::file_size(folder / "b.html") > 500);
+}
+
+TEST_CASE("bench knows when each thread was at work", "[cli]") {
+  const Result result = plica({"bench", (kModels / "lenet_bn.pt2").string(), "--batch", "64",
+                               "--threads", "2", "--seconds", "0.05", "--json", "-"});
+  INFO(result.err);
+  REQUIRE(result.code == kSuccess);
+  const json parsed = json::parse(result.out);
+  REQUIRE(parsed["timeline"].size() == parsed["steps"].size());
+  // Nanoseconds became fractions of a second.
+  constexpr double kRounding = 1e-12;
+  std::vector<double> free_from(parsed["threads"].get<size_t>(), 0);
+  for (size_t i = 0; i < parsed["timeline"].size(); ++i) {
+    const json& step = parsed["timeline"][i];
+    CHECK(step["step"] == i);
+    const double start = step["start"], end = start + step["seconds"].get<double>();
+    CHECK(!step["work"].empty());
+    for (const json& work : step["work"]) {
+      double& free = free_from.at(work[0].get<size_t>());
+      const double from = work[1], to = from + work[2].get<double>();
+      CHECK(from >= std::max(start, free) - kRounding);
+      CHECK(to <= end + kRounding);
+      free = to;
+    }
+  }
 }
 
 TEST_CASE("bench traces steps and compares with a baseline", "[cli]") {
@@ -285,17 +327,49 @@ TEST_CASE("bench traces steps and compares with a baseline", "[cli]") {
               .code == kSuccess);
   std::ifstream file(folder / "t.json");
   const json events = json::parse(file)["traceEvents"];
-  REQUIRE(events.size() > 1);
-  for (const json& event : events) {
-    CHECK(event["ph"] == "X");
-    CHECK(event["dur"].get<double>() >= 0);
+  const auto end = [](const json& event) {
+    return event["ts"].get<double>() + event["dur"].get<double>();
+  };
+  size_t steps = 0;
+  for (const json& step : events) {
+    if (step["ph"] == "M") continue;
+    CHECK(step["ph"] == "X");
+    CHECK(step["dur"].get<double>() >= 0);
+    if (step["cat"] != "step") continue;
+    ++steps;
+    // Some thread was at work on it, on a track of its own.
+    CHECK(std::any_of(events.begin(), events.end(), [&](const json& work) {
+      return work["ph"] == "X" && work["cat"] == "work" && work["tid"] > step["tid"] &&
+             work["name"] == step["name"] && work["ts"] >= step["ts"] &&
+             end(work) <= end(step) + 1e-3;
+    }));
   }
+  CHECK(steps > 0);
   // So large a tolerance passes however busy the machine is.
   const Result same = plica({"bench", kCircles, "--seconds", "0.05", "--baseline",
                              folder / "b.json", "--tolerance", "1000"});
   INFO(same.err);
   CHECK(same.code == kSuccess);
   CHECK(contains(same.out, "baseline"));
+  // A baseline a thousand times as fast.
+  json faster = json::parse(std::ifstream(folder / "b.json"));
+  for (json& median : faster["block_medians"]) median = median.get<double>() / 1000;
+  std::ofstream(folder / "fast.json") << faster;
+  const Result slower =
+      plica({"bench", kCircles, "--seconds", "0.05", "--baseline", folder / "fast.json"});
+  INFO(slower.out);
+  CHECK(slower.code == kCheckFailed);
+  CHECK(contains(slower.out, "slower"));
+  faster["input_shapes"] = {{3, 2}};
+  std::ofstream(folder / "other.json") << faster;
+  // Found out before an hour's measurement.
+  for (const char* option : {"--baseline", "--json", "--report", "--trace"}) {
+    const bool baseline = option == std::string("--baseline");
+    const Result bad = plica({"bench", kCircles, "--seconds", "3600", option,
+                              folder / (baseline ? "other.json" : "no/folder/file")});
+    CHECK(bad.code == kBadInput);
+    CHECK(is_one_line(bad.err));
+  }
   CHECK(plica({"bench", kCircles, "--baseline", folder / "none.json"}).code == kBadInput);
   CHECK(plica({"bench", kCircles, "--seconds", "0.05", "--baseline", folder / "t.json"}).code ==
         kBadInput);

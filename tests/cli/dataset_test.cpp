@@ -127,6 +127,10 @@ TEST_CASE("numbers are written for people", "[cli]") {
   CHECK(format_bytes(44'700'000) == "44.7 MB");
   CHECK(printable("a\nb\x1b[31m") == "a?b?[31m");
   CHECK(printable(std::string(100, 'a'), 10).size() == 10);
+  std::string umlauts;
+  for (int i = 0; i < 50; ++i) umlauts += "\xC3\xA4";
+  // Nothing is cut through.
+  CHECK(printable(umlauts, 10) == "\xC3\xA4\xC3\xA4...\xC3\xA4");
 }
 
 }  // namespace

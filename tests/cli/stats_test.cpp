@@ -60,7 +60,8 @@ TEST_CASE("a percentile's interval covers it in 95 % of all samples", "[cli]") {
   Latencies few;
   few.add(2);
   few.add(1);
-  CHECK(few.percentile_interval(0.999).high == 2);
+  CHECK(few.percentile_interval(0.999).low == 1);
+  CHECK(std::isinf(few.percentile_interval(0.999).high));
   CHECK(Latencies().percentile_interval(0.5).high == 0);
 }
 
@@ -70,6 +71,28 @@ TEST_CASE("blocks follow the order of time", "[cli]") {
   CHECK(times.block_medians(3) == std::vector<double>{1, 4, 7});
   CHECK(times.block_medians(100).size() == 9);
   CHECK(Latencies().block_medians(4).empty());
+}
+
+TEST_CASE("a histogram counts every value of its range once", "[cli]") {
+  Latencies times;
+  for (int i = 0; i <= 100; ++i) times.add(i);
+  CHECK(times.histogram({0, 100}, 4) == std::vector<size_t>{25, 25, 25, 26});
+  CHECK(times.histogram({50, 59}, 3) == std::vector<size_t>{3, 3, 4});
+  CHECK(times.histogram({7, 7}, 2) == std::vector<size_t>{1, 0});
+  CHECK(Latencies().histogram({0, 1}, 2) == std::vector<size_t>{0, 0});
+}
+
+TEST_CASE("the tail goes from the smallest to the largest value", "[cli]") {
+  Latencies times;
+  for (int i = 1000; i > 0; --i) times.add(i);
+  const auto points = times.tail();
+  REQUIRE(points.size() == 32);
+  CHECK(points.front() == std::pair<double, double>{0, 1});
+  CHECK(points[10].first == Catch::Approx(0.9));
+  CHECK(points[10].second == Catch::Approx(900).margin(1));
+  CHECK(points.back().first == Catch::Approx(1 - 1e-3).margin(1e-5));
+  CHECK(points.back().second == 1000);
+  CHECK(Latencies().tail().empty());
 }
 
 json result(double median) {

@@ -3,6 +3,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <vector>
 
+#include "engine/kernels/measure_peaks.h"
+
 namespace plica {
 namespace {
 
@@ -18,6 +20,15 @@ TEST_CASE("reading sums whole groups of vectors", "[kernels]") {
   const std::vector<float> ones(4096, 1.0f);
   CHECK(read_floats(ones.data(), ones.size()) == 4096.0f);
   CHECK(read_floats(ones.data(), 0) == 0.0f);
+}
+
+TEST_CASE("roofs are measured on one thread and on several", "[kernels]") {
+  for (const int threads : {1, 2}) {
+    const Peaks peaks = measure_peaks(threads, 2);
+    CHECK(peaks.flops > 1e6);
+    CHECK(peaks.l2_bytes > 1e6);
+    CHECK(peaks.memory_bytes > 1e6);
+  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import pathlib
+import re
 import sys
 import tempfile
 import unittest
@@ -173,6 +174,13 @@ class Scales(unittest.TestCase):
 
     def test_a_single_value(self):
         self.assertIn("<svg", svg.distributions([("a", [0.001, 0.001], "peer")]))
+
+    def test_bars_of_ratios_begin_at_one(self):
+        rows = [("faster", 4, 3, 5, ""), ("slower", 0.5, 0.4, 0.6, "")]
+        bars = [{name: float(value) for name, value in re.findall(r'(x|width)="([\d.]+)"', bar)}
+                for bar in re.findall("<rect[^>]*>", svg.ratios(rows))]
+        self.assertAlmostEqual(bars[0]["x"], bars[1]["x"] + bars[1]["width"], delta=0.2)
+        self.assertAlmostEqual(bars[0]["width"], 2 * bars[1]["width"], delta=0.2)
 
 
 WORKER = """

@@ -1,6 +1,8 @@
 #include "tools/plica/bench_baseline.h"
 
+#include <filesystem>
 #include <fstream>
+#include <utility>
 #include <vector>
 
 #include "engine/base/fail.h"
@@ -30,16 +32,23 @@ std::vector<double> block_medians(const json& result) {
 
 json read_baseline(const std::string& path) {
   std::ifstream file(path);
-  require(static_cast<bool>(file), ErrorCode::kIo, path, " cannot be read");
+  require(file && !std::filesystem::is_directory(path), ErrorCode::kIo, path, " cannot be read");
   json result = json::parse(file, nullptr, false);
   require(result.is_object(), ErrorCode::kFormat, path, " is no JSON object");
   return result;
 }
 
-BaselineVerdict compare_with_baseline(const json& now, const json& before, double tolerance) {
-  for (const char* key : {"model", "input_shapes", "threads"})
+void require_comparable(const json& now, const json& before) {
+  block_medians(before);
+  for (const auto& [key, what] : {std::pair{"model", "model"},
+                                  {"input_shapes", "input shape"},
+                                  {"threads", "number of threads"}})
     require(before.contains(key) && before[key] == now[key], ErrorCode::kUsage,
-            "the baseline is of another ", key, " than this run");
+            "the baseline is of another ", what, " than this run");
+}
+
+BaselineVerdict compare_with_baseline(const json& now, const json& before, double tolerance) {
+  require_comparable(now, before);
   const std::vector<double> old_values = block_medians(before), new_values = block_medians(now);
   const double old_median = percentile(old_values, 0.5);
   require(old_median > 0, ErrorCode::kFormat, "the baseline's latencies are not positive");
@@ -52,7 +61,7 @@ BaselineVerdict compare_with_baseline(const json& now, const json& before, doubl
   const char* what = verdict.regression                                   ? "slower"
                      : significant && verdict.ratio < 1 / (1 + tolerance) ? "faster"
                                                                           : "no difference";
-  verdict.text = std::string(what) + ": " + format_number(verdict.ratio) +
+  verdict.text = std::string(what) + ": " + format_percent(verdict.ratio) +
                  " of the baseline's time, p = " + format_number(verdict.probability, 2);
   return verdict;
 }

@@ -12,10 +12,13 @@ struct BaselineVerdict {
   std::string text;  ///< One line for people.
 };
 
+/// Throws Error (kFormat, kUsage) if `before` is no result of `plica bench --json`, or is of
+/// another model, shape or number of threads than `now`.
+void require_comparable(const nlohmann::json& now, const nlohmann::json& before);
+
 /// Compares two results of `plica bench --json`. It is a regression if the median is more than
 /// `tolerance` (a fraction) larger and a rank test finds that below 1 % likely by chance. Throws
-/// Error (kFormat, kUsage) if `before` is no such result or is of another model, shape or number of
-/// threads.
+/// as require_comparable().
 BaselineVerdict compare_with_baseline(const nlohmann::json& now, const nlohmann::json& before,
                                       double tolerance);
 

@@ -70,8 +70,14 @@ std::string printable(std::string_view text, size_t width) {
   std::string result;
   for (const char c : text) result += static_cast<unsigned char>(c) < 32 || c == 127 ? '?' : c;
   if (result.size() <= width) return result;
-  const size_t tail = (width - 3) / 2, head = width - 3 - tail;
-  return result.substr(0, head) + "..." + result.substr(result.size() - tail);
+  // Cuts stand between the characters of UTF-8.
+  const auto continues = [&](size_t at) {
+    return (static_cast<unsigned char>(result[at]) & 0xC0) == 0x80;
+  };
+  size_t tail = result.size() - (width - 3) / 2, head = (width - 2) / 2;
+  while (head > 0 && continues(head)) --head;
+  while (tail < result.size() && continues(tail)) ++tail;
+  return result.substr(0, head) + "..." + result.substr(tail);
 }
 
 Table::Table(std::vector<std::string> titles) : titles_(std::move(titles)) {

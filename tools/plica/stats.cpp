@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -32,8 +33,9 @@ Interval Latencies::percentile_interval(double p) const {
   const auto count = static_cast<double>(values_.size());
   const double spread = kNormal95 * std::sqrt(count * p * (1 - p));
   std::vector<double> values = values_;
-  return {at_rank(values, std::floor(count * p - spread) - 1),
-          at_rank(values, std::ceil(count * p + spread))};
+  const double low = at_rank(values, std::floor(count * p - spread) - 1);
+  const double above = std::ceil(count * p + spread);
+  return {low, above < count ? at_rank(values, above) : std::numeric_limits<double>::infinity()};
 }
 
 std::vector<double> Latencies::block_medians(size_t count) const {
@@ -46,6 +48,32 @@ std::vector<double> Latencies::block_medians(size_t count) const {
     medians.push_back(cli::percentile({at(i), at(i + 1)}, 0.5));
   }
   return medians;
+}
+
+std::vector<size_t> Latencies::histogram(const Interval& range, size_t bins) const {
+  std::vector<size_t> counts(bins, 0);
+  const double scale = static_cast<double>(bins) / (range.high - range.low);
+  for (const double value : values_) {
+    if (!(value >= range.low && value <= range.high)) continue;
+    const double bin = range.high > range.low ? (value - range.low) * scale : 0;
+    ++counts[std::min(static_cast<size_t>(bin), bins - 1)];
+  }
+  return counts;
+}
+
+std::vector<std::pair<double, double>> Latencies::tail() const {
+  std::vector<double> values = values_;
+  std::sort(values.begin(), values.end());
+  std::vector<std::pair<double, double>> points;
+  const auto count = static_cast<double>(values.size());
+  for (int tenth = 0; !values.empty(); ++tenth) {
+    const double beyond = std::pow(10.0, -0.1 * tenth);
+    if (beyond * count < 1) break;
+    const double rank = std::max(1.0, std::ceil((1 - beyond) * count));
+    points.emplace_back(1 - beyond, values[static_cast<size_t>(rank) - 1]);
+  }
+  if (!values.empty()) points.emplace_back(1 - 1 / (count + 1), values.back());
+  return points;
 }
 
 double rank_test(std::span<const double> before, std::span<const double> now) {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace plica::cli {
@@ -22,11 +23,16 @@ class Latencies {
   double percentile(double p) const;
   /// Holds the percentile of the distribution behind the values with 95 % confidence, if they are
   /// independent: the ranks come from the binomial distribution, in its normal approximation. With
-  /// too few values for such an upper end, that is the largest value.
+  /// too few values for an upper end it is infinite.
   Interval percentile_interval(double p) const;
   /// The medians of at most `count` stretches of equal length, in order of time. Neighbouring runs
   /// resemble each other; stretches less so.
   std::vector<double> block_medians(size_t count) const;
+  /// How many values are in each of `bins` equal parts of `range`; those outside are in none.
+  std::vector<size_t> histogram(const Interval& range, size_t bins) const;
+  /// Points (p, percentile) on the way to the largest value, denser and denser: every tenth of a
+  /// power of ten of 1 - p.
+  std::vector<std::pair<double, double>> tail() const;
 
  private:
   std::vector<double> values_;
