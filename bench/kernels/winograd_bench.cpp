@@ -106,7 +106,7 @@ std::unique_ptr<Candidate> direct(Data& data) {
 std::unique_ptr<Candidate> winograd(Data& data, int m, int64_t tiles) {
   auto packed =
       std::make_shared<AlignedBuffer>(winograd_packed_size(data.shape, m) * sizeof(float));
-  winograd_pack(data.shape, m, data.weights, packed->floats());
+  winograd_pack(data.shape, m, data.weights, {.count = data.shape.oc}, packed->floats());
   if (tiles == 0) tiles = winograd_block_tiles(data.shape, m);
   tiles = std::min(tiles, winograd_tiles(data.shape, m));
   std::printf("%4ld ", tiles);

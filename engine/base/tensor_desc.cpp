@@ -41,7 +41,7 @@ bool same_memory(const Shape& shape, const Strides& a, const Strides& b) {
 int64_t element_count(const Shape& shape) {
   int64_t count = 1;
   for (int64_t dim : shape) {
-    require(dim >= 0, ErrorCode::kInvalid, "negative dimension in shape ", to_string(shape));
+    require(dim >= 0, ErrorCode::kInvalid, "negative dimension in shape ", shape);
     // An empty tensor may still not hide an overflow in its other dimensions.
     count = checked_mul(count, std::max<int64_t>(dim, 1));
   }
@@ -68,8 +68,8 @@ Shape broadcast_shapes(const Shape& a, const Shape& b) {
   for (size_t i = 0; i < result.size(); ++i) {
     const int64_t x = i < a.size() ? a[a.size() - 1 - i] : 1;
     const int64_t y = i < b.size() ? b[b.size() - 1 - i] : 1;
-    require(x == y || x == 1 || y == 1, ErrorCode::kInvalid, "shapes ", to_string(a), " and ",
-            to_string(b), " cannot be broadcast together");
+    require(x == y || x == 1 || y == 1, ErrorCode::kInvalid, "shapes ", a, " and ", b,
+            " cannot be broadcast together");
     result[result.size() - 1 - i] = x == 1 ? y : x;
   }
   return result;

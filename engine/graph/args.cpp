@@ -14,9 +14,9 @@ namespace {
 
 /// A size that may not depend on a symbol.
 int64_t fixed(std::string_view name, const Dim& dim) {
-  require(dim.is_number(), ErrorCode::kUnsupported, "argument '", name,
-          "' depends on the symbolic size ", dim.to_string());
-  return dim.evaluate({});
+  if (dim.is_number()) return dim.evaluate({});
+  fail(ErrorCode::kUnsupported, "argument '", name, "' depends on the symbolic size ",
+       dim.to_string());
 }
 
 }  // namespace

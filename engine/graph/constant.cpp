@@ -20,7 +20,7 @@ Constant::Constant(DType dtype, Shape shape, Strides strides, const std::byte* d
 
 Constant Constant::from_doubles(Shape shape, std::vector<double> values) {
   require(static_cast<int64_t>(values.size()) == element_count(shape), ErrorCode::kInternal,
-          "constant of shape ", to_string(shape), " got ", values.size(), " values");
+          "constant of shape ", shape, " got ", values.size(), " values");
   auto owner = std::make_shared<const std::vector<double>>(std::move(values));
   Strides strides = row_major(shape).strides;
   const auto* data = reinterpret_cast<const std::byte*>(owner->data());
@@ -29,7 +29,7 @@ Constant Constant::from_doubles(Shape shape, std::vector<double> values) {
 
 Constant Constant::from_floats(Shape shape, std::vector<float> values) {
   require(static_cast<int64_t>(values.size()) == element_count(shape), ErrorCode::kInternal,
-          "constant of shape ", to_string(shape), " got ", values.size(), " values");
+          "constant of shape ", shape, " got ", values.size(), " values");
   auto owner = std::make_shared<const std::vector<float>>(std::move(values));
   Strides strides = row_major(shape).strides;
   const auto* data = reinterpret_cast<const std::byte*>(owner->data());
@@ -137,7 +137,7 @@ std::vector<float> Constant::to_floats() const {
 Constant Constant::scaled(int64_t axis, std::vector<double> factor) const {
   axis = normalize_axis(axis, static_cast<int64_t>(shape_.size()));
   require(static_cast<int64_t>(factor.size()) == shape_[axis], ErrorCode::kInternal,
-          "factor of length ", factor.size(), " for axis ", axis, " of ", to_string(shape_));
+          "factor of length ", factor.size(), " for axis ", axis, " of ", shape_);
   if (shape_ != view_shape_) {
     // A rearranged tensor: its logical axes are not axes of the view. Rare; materialise.
     return from_doubles(shape_, to_doubles()).scaled(axis, std::move(factor));
@@ -174,6 +174,20 @@ Constant Constant::rearranged(const Shape& view, const std::vector<int64_t>& axe
   return result;
 }
 
+Constant Constant::rows(int64_t begin, int64_t end) const {
+  require(has_rows() && 0 <= begin && begin <= end && end <= shape_[0], ErrorCode::kInternal,
+          "rows ", begin, " to ", end, " of ", shape_);
+  Constant result = *this;
+  result.shape_[0] = result.view_shape_[0] = end - begin;
+  result.data_ += begin * view_strides_[0] * static_cast<int64_t>(size_of(dtype_));
+  for (Factor& factor : result.factors_) {
+    if (factor.axis != 0) continue;
+    factor.values = std::make_shared<const std::vector<double>>(factor.values->begin() + begin,
+                                                                factor.values->begin() + end);
+  }
+  return result;
+}
+
 const std::byte* Constant::raw_bytes() const {
   if (!factors_.empty() || !satisfies({view_shape_, view_strides_}, Layout::kRowMajor)) {
     return nullptr;
@@ -205,7 +219,8 @@ std::vector<std::byte> Constant::dense_bytes() const {
 }
 
 uint64_t Constant::fingerprint() const {
-  constexpr int64_t kAll = 4096, kPieces = 64, kPiece = 8;  // elements
+  // In elements. Of a large tensor in a file, each piece is a page that has to be mapped.
+  constexpr int64_t kAll = 4096, kPieces = 8, kPiece = 64;
   Fingerprint hash;
   hash.add(dtype_);
   for (const Shape& shape : {shape_, view_shape_, view_strides_}) hash.add_all(shape);

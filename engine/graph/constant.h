@@ -46,6 +46,11 @@ class Constant {
   /// `view` first splits the tensor into these dimensions (numpy's reshape).
   Constant rearranged(const Shape& view, const std::vector<int64_t>& axes, Shape shape) const;
 
+  /// Entries [begin, end) of axis 0, without moving data.
+  Constant rows(int64_t begin, int64_t end) const;
+  /// Whether rows() can be: rearranged() may have merged axis 0 with others.
+  bool has_rows() const { return !shape_.empty() && shape_[0] == view_shape_[0]; }
+
   /// The memory as raw little-endian bytes if it is dense, row-major and unscaled, else null.
   const std::byte* raw_bytes() const;
   /// All elements as they are, in dtype(), little-endian and row-major in shape(). Throws kInternal

@@ -106,8 +106,7 @@ Bindings bind_symbols(const Graph& graph, const std::vector<Shape>& shapes) {
     const GraphInput& input = graph.inputs()[i];
     for (size_t axis = 0; axis < input.dims.size(); ++axis) {
       require(input.dims[axis].evaluate(bindings) == shapes[i][axis], ErrorCode::kShape, "input '",
-              input.value->name, "': expected shape ", expected(input), ", found ",
-              to_string(shapes[i]));
+              input.value->name, "': expected shape ", expected(input), ", found ", shapes[i]);
     }
   }
   return bindings;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/base/kernel.h"
 #include "engine/base/tensor_desc.h"
@@ -23,6 +24,10 @@ class PackedWeights {
   const float* data_ = nullptr;
   std::shared_ptr<const void> owner_;
 };
+
+/// Fills a piece of packed weights, which are given whole. `scratch` is the thread's own and comes
+/// back from piece to piece, as the last one has left it.
+using FillPiece = std::function<void(float* packed, int64_t piece, std::vector<float>& scratch)>;
 
 /// How an operator tells the planner what it needs and what will compute it. The planner
 /// implements it; Op::plan uses it. All shapes are concrete.
@@ -75,10 +80,10 @@ class StepBuilder {
   virtual PackedWeights pack(const std::string& key, size_t count,
                              const std::function<void(float*)>& fill) = 0;
 
-  /// The same for large weights, but `fill` is called later, perhaps on another thread, before the
-  /// plan is run: it must own all that it needs.
-  virtual PackedWeights pack_later(const std::string& key, size_t count,
-                                   std::function<void(float*)> fill) = 0;
+  /// The same for large weights, in `pieces` that are filled later, before the plan is run, and on
+  /// several threads: `fill` must own all that it needs.
+  virtual PackedWeights pack_later(const std::string& key, size_t count, int64_t pieces,
+                                   FillPiece fill) = 0;
 
   /// The step's kernel. `kernel_name` is what `plica inspect --plan` shows: "igemm 6x64 + relu".
   virtual void emit(std::unique_ptr<Kernel> kernel, std::string kernel_name) = 0;

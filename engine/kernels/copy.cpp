@@ -273,8 +273,8 @@ class CopiesKernel : public Kernel {
 }  // namespace
 
 StridedCopy::StridedCopy(const TensorDesc& src, const TensorDesc& dst) {
-  require(src.shape == dst.shape, ErrorCode::kInternal,
-          "copy: shapes differ: ", to_string(src.shape), " and ", to_string(dst.shape));
+  require(src.shape == dst.shape, ErrorCode::kInternal, "copy: shapes differ: ", src.shape, " and ",
+          dst.shape);
   if (element_count(src.shape) == 0) return;
 
   std::vector<Axis> axes = canonical_axes(src, dst);

@@ -410,12 +410,11 @@ size_t depthwise_padded_channels(const IgemmShape& shape) {
   return (static_cast<size_t>(shape.groups) + n - 1) / n * n;
 }
 
-void depthwise_pack(const IgemmShape& shape, const IgemmWeights& weights, float* packed) {
-  const size_t padded = depthwise_padded_channels(shape);
-  for (int64_t tap = 0; tap < shape.taps(); ++tap, packed += padded) {
-    for (int64_t c = 0; c < shape.groups; ++c) {
-      packed[c] = weights.data[c * weights.group_stride + weights.tap_offset[tap]];
-    }
+void depthwise_pack(const IgemmShape& shape, const IgemmWeights& weights,
+                    const IgemmColumns& columns, float* packed) {
+  const auto padded = static_cast<int64_t>(depthwise_padded_channels(shape));
+  for (int64_t tap = 0; tap < shape.taps(); ++tap) {
+    packed[tap * padded + columns.group] = weights.data[weights.tap_offset[tap]];
   }
 }
 

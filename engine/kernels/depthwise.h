@@ -23,7 +23,8 @@ inline bool depthwise_fits(const IgemmShape& shape) {
 
 /// Channels rounded up to what the packed weights and biases have room for.
 size_t depthwise_padded_channels(const IgemmShape& shape);
-/// To [taps][depthwise_padded_channels()]; `packed` is zeroed.
-void depthwise_pack(const IgemmShape& shape, const IgemmWeights& weights, float* packed);
+/// To [taps][depthwise_padded_channels()], which is zeroed; operands as igemm_pack_columns().
+void depthwise_pack(const IgemmShape& shape, const IgemmWeights& weights,
+                    const IgemmColumns& columns, float* packed);
 
 }  // namespace plica

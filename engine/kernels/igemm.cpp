@@ -290,6 +290,42 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
   }
 }
 
+/// to[j * width + i] = the weight of column i at depth k + j.
+void pack_piece(const IgemmShape& shape, const IgemmWeights& weights, const float* from,
+                int64_t columns, int64_t k, int64_t depth, int64_t width, float* to) {
+  int64_t first = 0;
+  if (weights.ic_stride == 1 && shape.taps() == 1) {
+    // Squares of 4 x 4, transposed in registers.
+    const hn::FixedTag<float, 4> d;
+    for (; depth % 4 == 0 && first + 4 <= columns; first += 4) {
+      const float* row = from + weights.tap_offset[0] + first * weights.oc_stride + k;
+      for (int64_t j = 0; j < depth; j += 4, row += 4) {
+        const auto r0 = hn::LoadU(d, row);
+        const auto r1 = hn::LoadU(d, row + weights.oc_stride);
+        const auto r2 = hn::LoadU(d, row + 2 * weights.oc_stride);
+        const auto r3 = hn::LoadU(d, row + 3 * weights.oc_stride);
+        const auto even_low = hn::InterleaveLower(d, r0, r2);
+        const auto even_high = hn::InterleaveUpper(d, r0, r2);
+        const auto odd_low = hn::InterleaveLower(d, r1, r3);
+        const auto odd_high = hn::InterleaveUpper(d, r1, r3);
+        float* out = to + j * width + first;
+        hn::StoreU(hn::InterleaveLower(d, even_low, odd_low), d, out);
+        hn::StoreU(hn::InterleaveUpper(d, even_low, odd_low), d, out + width);
+        hn::StoreU(hn::InterleaveLower(d, even_high, odd_high), d, out + 2 * width);
+        hn::StoreU(hn::InterleaveUpper(d, even_high, odd_high), d, out + 3 * width);
+      }
+    }
+  }
+  for (int64_t i = first; i < columns; ++i) {
+    int64_t tap = k / shape.ic, c = k % shape.ic;
+    const float* row = from + i * weights.oc_stride;
+    for (int64_t j = 0; j < depth; ++j) {
+      to[j * width + i] = row[weights.tap_offset[tap] + c * weights.ic_stride];
+      if (++c == shape.ic) c = 0, ++tap;
+    }
+  }
+}
+
 int64_t vector_lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
 int64_t tile_rows() { return kTileRows; }
 
@@ -301,6 +337,7 @@ HWY_AFTER_NAMESPACE();
 namespace plica {
 
 HWY_EXPORT(run_block);
+HWY_EXPORT(pack_piece);
 HWY_EXPORT(vector_lanes);
 HWY_EXPORT(tile_rows);
 
@@ -342,33 +379,32 @@ namespace {
 constexpr int64_t kPackDepth = 64;
 }  // namespace
 
-void igemm_pack(const IgemmShape& shape, const IgemmWeights& weights, float* packed) {
+void igemm_pack_columns(const IgemmShape& shape, const IgemmWeights& weights,
+                        const IgemmColumns& columns, float* packed) {
   const igemm::Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
   const int64_t depth = shape.depth(), slice = igemm::slice_depth(shape);
-  for (int64_t group = 0; group < shape.groups; ++group) {
+  const auto pack = HWY_DYNAMIC_POINTER(pack_piece);
+  packed += columns.group * depth * panels.padded();
+  const int64_t end = columns.first + columns.count;
+  for (int64_t column = columns.first; column < end; column += panels.width()) {
+    const int64_t width = panels.vectors(column / panels.width()) * panels.lanes;
+    const int64_t count = std::min(width, end - column);
+    const float* from = weights.data + (column - columns.first) * weights.oc_stride;
     for (int64_t k0 = 0; k0 < depth; k0 += slice) {
       const int64_t k1 = std::min(depth, k0 + slice);
-      for (int64_t panel = 0; panel < panels.count(); ++panel) {
-        const int64_t width = panels.vectors(panel) * panels.lanes;
-        const int64_t column = panel * panels.width();
-        const int64_t columns = std::min(width, shape.oc - column);
-        const float* from =
-            weights.data + group * weights.group_stride + column * weights.oc_stride;
-        // Short pieces of K: what is written stays in the first level of the cache.
-        for (int64_t k = k0; k < k1; k += kPackDepth) {
-          const int64_t depth_here = std::min(kPackDepth, k1 - k);
-          for (int64_t i = 0; i < columns; ++i) {
-            int64_t tap = k / shape.ic, c = k % shape.ic;
-            const float* row = from + i * weights.oc_stride;
-            for (int64_t j = 0; j < depth_here; ++j) {
-              packed[j * width + i] = row[weights.tap_offset[tap] + c * weights.ic_stride];
-              if (++c == shape.ic) c = 0, ++tap;
-            }
-          }
-          packed += depth_here * width;
-        }
+      float* to = packed + k0 * panels.padded() + column * (k1 - k0);
+      // Short pieces of K: what is written stays in the first level of the cache.
+      for (int64_t k = k0; k < k1; k += kPackDepth, to += kPackDepth * width) {
+        pack(shape, weights, from, count, k, std::min(kPackDepth, k1 - k), width, to);
       }
     }
+  }
+}
+
+void igemm_pack(const IgemmShape& shape, const IgemmWeights& weights, float* packed) {
+  IgemmWeights from = weights;
+  for (int64_t group = 0; group < shape.groups; ++group, from.data += weights.group_stride) {
+    igemm_pack_columns(shape, from, {group, 0, shape.oc}, packed);
   }
 }
 

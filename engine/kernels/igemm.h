@@ -60,8 +60,18 @@ struct IgemmWeights {
   const int64_t* tap_offset = nullptr;  ///< [shape.taps()]
 };
 
-/// Writes all of `packed`, which is aligned, but for the columns that only round up, whose values
-/// do not matter.
+/// Output channels [first, first + count) of a group. `first` is a multiple of igemm_tile().panel,
+/// and so is `count` unless they are the last ones.
+struct IgemmColumns {
+  int64_t group = 0, first = 0, count = 0;
+};
+
+/// Packs some columns: `weights.data` is for the first of them, `packed` for all columns of all
+/// groups, aligned. All of the columns' part is written but for those that only round up, whose
+/// values do not matter.
+void igemm_pack_columns(const IgemmShape& shape, const IgemmWeights& weights,
+                        const IgemmColumns& columns, float* packed);
+/// Packs all columns.
 void igemm_pack(const IgemmShape& shape, const IgemmWeights& weights, float* packed);
 
 /// The register tile of this CPU.

@@ -354,34 +354,6 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
   }
 }
 
-WinogradFn select_function(int m) { return m == 2 ? run_block<2> : run_block<4>; }
-
-}  // namespace
-}  // namespace plica::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
-namespace plica {
-
-HWY_EXPORT(vector_lanes);
-HWY_EXPORT(select_function);
-
-bool is_winograd_shape(const IgemmShape& shape) {
-  const IgemmAxis& z = shape.axis[0];
-  if (shape.groups != 1 || z.taps != 1 || z.stride != 1 || z.origin != 0 || z.in != z.out ||
-      z.dst_step != 1 || z.dst_size != z.out) {
-    return false;
-  }
-  return std::all_of(shape.axis.begin() + 1, shape.axis.end(), [](const IgemmAxis& axis) {
-    return axis.taps == 3 && axis.stride == 1 && axis.step == 1 && axis.dst_step == 1 &&
-           axis.dst_origin == 0 && axis.dst_size == axis.out;
-  });
-}
-
-int64_t winograd_tiles(const IgemmShape& shape, int m) { return winograd::Grid(shape, m).tiles(); }
-
-namespace {
-
 /// Rows of the matrix that transforms 3 taps: row i is (1, p, p^2) / prod (p - q) over the other
 /// finite points q, with the sign that WinogradTransform gives to its side; the last one is the
 /// point at infinity.
@@ -398,56 +370,84 @@ void weight_rows(int m, double (*rows)[3]) {
   rows[m + 1][2] = 1;
 }
 
+void pack(const IgemmShape& shape, int m, const IgemmWeights& weights, const IgemmColumns& columns,
+          float* packed) {
+  // A panel's columns at a time: the compiler vectorises over them, and what is written are whole
+  // lines of the cache, some KiB apart.
+  constexpr int64_t kColumns = 2 * hn::MaxLanes(D());
+  const Panels panels{vector_lanes(), shape.oc};
+  const int in = m + 2;
+  double rows[6][3];
+  weight_rows(m, rows);
+  const int64_t end = columns.first + columns.count;
+  for (int64_t first = columns.first; first < end; first += panels.width()) {
+    const int64_t width = panels.vectors(first / panels.width()) * panels.lanes;
+    const int64_t count = std::min(width, end - first);
+    const float* from = weights.data + (first - columns.first) * weights.oc_stride;
+    float* to = packed + first * in * in * shape.ic;
+    for (int64_t c = 0; c < shape.ic; ++c, from += weights.ic_stride, to += width) {
+      double taps[9][kColumns] = {}, half[6][3][kColumns];
+      for (int64_t l = 0; l < count; ++l) {
+        const float* w = from + l * weights.oc_stride;
+        for (int t = 0; t < 9; ++t) taps[t][l] = w[weights.tap_offset[t]];
+      }
+      for (int i = 0; i < in; ++i) {
+        for (int x = 0; x < 3; ++x) {
+          for (int64_t l = 0; l < kColumns; ++l) {
+            half[i][x][l] =
+                rows[i][0] * taps[x][l] + rows[i][1] * taps[3 + x][l] + rows[i][2] * taps[6 + x][l];
+          }
+        }
+      }
+      for (int i = 0; i < in; ++i) {
+        for (int j = 0; j < in; ++j) {
+          float sums[kColumns];
+          for (int64_t l = 0; l < kColumns; ++l) {
+            sums[l] = static_cast<float>(rows[j][0] * half[i][0][l] + rows[j][1] * half[i][1][l] +
+                                         rows[j][2] * half[i][2][l]);
+          }
+          std::copy_n(sums, count, to + (i * in + j) * shape.ic * width);
+        }
+      }
+    }
+  }
+}
+
+WinogradFn select_function(int m) { return m == 2 ? run_block<2> : run_block<4>; }
+
 }  // namespace
+}  // namespace plica::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace plica {
+
+HWY_EXPORT(vector_lanes);
+HWY_EXPORT(select_function);
+HWY_EXPORT(pack);
+
+bool is_winograd_shape(const IgemmShape& shape) {
+  const IgemmAxis& z = shape.axis[0];
+  if (shape.groups != 1 || z.taps != 1 || z.stride != 1 || z.origin != 0 || z.in != z.out ||
+      z.dst_step != 1 || z.dst_size != z.out) {
+    return false;
+  }
+  return std::all_of(shape.axis.begin() + 1, shape.axis.end(), [](const IgemmAxis& axis) {
+    return axis.taps == 3 && axis.stride == 1 && axis.step == 1 && axis.dst_step == 1 &&
+           axis.dst_origin == 0 && axis.dst_size == axis.out;
+  });
+}
+
+int64_t winograd_tiles(const IgemmShape& shape, int m) { return winograd::Grid(shape, m).tiles(); }
 
 size_t winograd_packed_size(const IgemmShape& shape, int m) {
   const winograd::Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
   return static_cast<size_t>((m + 2) * (m + 2) * shape.ic * panels.padded());
 }
 
-void winograd_pack(const IgemmShape& shape, int m, const IgemmWeights& weights, float* packed) {
-  // Output channels at a time: the compiler vectorises over them.
-  constexpr int64_t kChannels = 8;
-  const winograd::Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
-  const int in = m + 2;
-  double rows[6][3];
-  weight_rows(m, rows);
-  for (int64_t panel = 0; panel < panels.count(); ++panel) {
-    const int64_t first = panel * panels.width();
-    const int64_t width = panels.vectors(panel) * panels.lanes;
-    const int64_t columns = std::min(width, shape.oc - first);
-    float* to = packed + first * in * in * shape.ic;
-    for (int64_t c = 0; c < shape.ic; ++c, to += width) {
-      for (int64_t column = 0; column < columns; column += kChannels) {
-        const int64_t count = std::min(kChannels, columns - column);
-        double taps[9][kChannels] = {}, half[6][3][kChannels];
-        for (int64_t l = 0; l < count; ++l) {
-          const float* w =
-              weights.data + (first + column + l) * weights.oc_stride + c * weights.ic_stride;
-          for (int t = 0; t < 9; ++t) taps[t][l] = w[weights.tap_offset[t]];
-        }
-        for (int i = 0; i < in; ++i) {
-          for (int x = 0; x < 3; ++x) {
-            for (int64_t l = 0; l < kChannels; ++l) {
-              half[i][x][l] = rows[i][0] * taps[x][l] + rows[i][1] * taps[3 + x][l] +
-                              rows[i][2] * taps[6 + x][l];
-            }
-          }
-        }
-        for (int i = 0; i < in; ++i) {
-          for (int j = 0; j < in; ++j) {
-            double sums[kChannels];
-            for (int64_t l = 0; l < kChannels; ++l) {
-              sums[l] = rows[j][0] * half[i][0][l] + rows[j][1] * half[i][1][l] +
-                        rows[j][2] * half[i][2][l];
-            }
-            float* point = to + (i * in + j) * shape.ic * width + column;
-            for (int64_t l = 0; l < count; ++l) point[l] = static_cast<float>(sums[l]);
-          }
-        }
-      }
-    }
-  }
+void winograd_pack(const IgemmShape& shape, int m, const IgemmWeights& weights,
+                   const IgemmColumns& columns, float* packed) {
+  HWY_DYNAMIC_DISPATCH(pack)(shape, m, weights, columns, packed);
 }
 
 size_t winograd_scratch_bytes(const IgemmShape& shape, int m, int64_t tiles) {

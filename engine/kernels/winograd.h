@@ -21,9 +21,11 @@ int64_t winograd_tiles(const IgemmShape& shape, int m);
 /// Floats that the transformed weights take on this CPU: (m + 2)^2 / 9 of the weights.
 size_t winograd_packed_size(const IgemmShape& shape, int m);
 
-/// Transforms the weights in double and rounds once. `packed` is aligned and zeroed. Layout:
-/// [panel][(m + 2)^2][ic][width of the panel], panels as those of the implicit GEMM.
-void winograd_pack(const IgemmShape& shape, int m, const IgemmWeights& weights, float* packed);
+/// Transforms the weights of some columns in double and rounds once; operands as
+/// igemm_pack_columns(), but `packed` is zeroed. Layout: [panel][(m + 2)^2][ic][width of the
+/// panel], panels as those of the implicit GEMM.
+void winograd_pack(const IgemmShape& shape, int m, const IgemmWeights& weights,
+                   const IgemmColumns& columns, float* packed);
 
 /// Part of the output: tiles [tile, tile + tiles), panels [panel, panel + panels).
 struct WinogradBlock {

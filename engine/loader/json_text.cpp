@@ -1,140 +1,261 @@
 #include "engine/loader/json_text.h"
 
 #include <algorithm>
-#include <limits>
-#include <nlohmann/json.hpp>
+#include <charconv>
+#include <cmath>
 
 #include "engine/base/fail.h"
 
 namespace plica {
 namespace {
 
-/// An input iterator that tells how far the parser has come.
-class CountingIterator {
- public:
-  using iterator_category = std::input_iterator_tag;
-  using value_type = char;
-  using difference_type = std::ptrdiff_t;
-  using pointer = const char*;
-  using reference = const char&;
+/// Members that are searched one by one; more are sorted.
+constexpr size_t kFewMembers = 8;
 
-  CountingIterator(const char* at, const char** position) : at_(at), position_(position) {}
-  reference operator*() const { return *at_; }
-  CountingIterator& operator++() {
-    *position_ = ++at_;
-    return *this;
+/// Bytes of the UTF-8 sequence of two or more bytes that `text` begins with (RFC 3629); 0 if it is
+/// none: too long for its number, a surrogate, beyond U+10FFFF, or cut off.
+size_t utf8_length(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  const size_t length = first < 0xc2   ? 0
+                        : first < 0xe0 ? 2
+                        : first < 0xf0 ? 3
+                        : first < 0xf5 ? 4
+                                       : 0;
+  if (length == 0 || text.size() < length) return 0;
+  const unsigned char least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+  const unsigned char most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+  if (byte(1) < least || byte(1) > most) return 0;
+  for (size_t i = 2; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
   }
-  CountingIterator operator++(int) {
-    CountingIterator old = *this;
-    ++*this;
-    return old;
-  }
-  bool operator==(const CountingIterator& other) const { return at_ == other.at_; }
-  bool operator!=(const CountingIterator& other) const { return at_ != other.at_; }
+  return length;
+}
 
- private:
-  const char* at_;
-  const char** position_;
-};
+/// Whether a character of a string stands for itself and is one byte.
+bool is_plain(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return byte >= 0x20 && byte < 0x80 && c != '"' && c != '\\';
+}
 
-/// Builds the tree without recursion.
-class Builder {
- public:
-  using number_integer_t = nlohmann::json::number_integer_t;
-  using number_unsigned_t = nlohmann::json::number_unsigned_t;
-  using number_float_t = nlohmann::json::number_float_t;
-  using string_t = nlohmann::json::string_t;
-  using binary_t = nlohmann::json::binary_t;
-
-  Builder(const char* begin, const char* const* position) : begin_(begin), position_(position) {}
-
-  bool null() { return add({}); }
-  bool boolean(bool value) { return add(Json(value)); }
-  bool number_integer(number_integer_t value) { return add(Json(int64_t{value})); }
-  bool number_unsigned(number_unsigned_t value) {
-    if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-      error("integer is outside 64 bits");
-    }
-    return add(Json(static_cast<int64_t>(value)));
-  }
-  bool number_float(number_float_t value, const string_t& text) {
-    // The lexer turns integers that fit no integer type into floats.
-    if (text.find_first_of(".eE") == string_t::npos) error("integer is outside 64 bits");
-    return add(Json(double{value}));
-  }
-  bool string(string_t& value) { return add(Json(std::move(value))); }
-  bool binary(binary_t&) { return false; }
-
-  bool start_object(size_t) { return open(Json::Object{}); }
-  bool key(string_t& key) {
-    open_.back().key = std::move(key);
-    return true;
-  }
-  bool end_object() {
-    auto& object = std::get<Json::Object>(open_.back().value);
-    const auto& members = object.members;
-    object.by_key.resize(members.size());
-    for (uint32_t i = 0; i < members.size(); ++i) object.by_key[i] = i;
-    std::sort(object.by_key.begin(), object.by_key.end(),
-              [&](uint32_t a, uint32_t b) { return members[a].first < members[b].first; });
-    for (size_t i = 1; i < members.size(); ++i) {
-      const std::string& name = members[object.by_key[i]].first;
-      if (name == members[object.by_key[i - 1]].first) error(concat("duplicate key '", name, "'"));
-    }
-    return close();
-  }
-  bool start_array(size_t) { return open(Json::Array{}); }
-  bool end_array() { return close(); }
-
-  bool parse_error(size_t position, const std::string& last_token,
-                   const nlohmann::detail::exception& exception) {
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error ..."
-    std::string_view what = exception.what();
-    if (const size_t end = what.find("] "); end != what.npos) what.remove_prefix(end + 2);
-    if (const size_t end = what.find(": "); end != what.npos && what.starts_with("parse error")) {
-      what.remove_prefix(end + 2);
-    }
-    (void)last_token;
-    fail(ErrorCode::kFormat, "JSON, byte ", position, ": ", what.substr(0, 200));
-  }
-
-  Json take() { return std::move(root_); }
-
- private:
-  struct Open {
-    Json::Variant value;
-    std::string key;
-  };
-
-  [[noreturn]] void error(const std::string& message) {
-    fail(ErrorCode::kFormat, "JSON, byte ", *position_ - begin_, ": ", message);
-  }
-  bool open(Json::Variant value) {
-    if (open_.size() >= kMaxJsonDepth) error(concat("nested deeper than ", kMaxJsonDepth));
-    open_.push_back({std::move(value), {}});
-    return true;
-  }
-  bool close() {
-    Json value(std::move(open_.back().value));
-    open_.pop_back();
-    return add(std::move(value));
-  }
-  bool add(Json value) {
-    if (open_.empty()) {
-      root_ = std::move(value);
-    } else if (auto* array = std::get_if<Json::Array>(&open_.back().value)) {
-      array->push_back(std::move(value));
+void append_utf8(uint32_t code, std::string& text) {
+  const auto put = [&](uint32_t byte) { text.push_back(static_cast<char>(byte)); };
+  if (code < 0x80) return put(code);
+  if (code < 0x800) {
+    put(0xc0 | code >> 6);
+  } else {
+    if (code < 0x10000) {
+      put(0xe0 | code >> 12);
     } else {
-      std::get<Json::Object>(open_.back().value)
-          .members.emplace_back(std::move(open_.back().key), std::move(value));
+      put(0xf0 | code >> 18);
+      put(0x80 | (code >> 12 & 0x3f));
     }
+    put(0x80 | (code >> 6 & 0x3f));
+  }
+  put(0x80 | (code & 0x3f));
+}
+
+/// By recursive descent, no deeper than kMaxJsonDepth. RFC 8259 and nothing else.
+class Parser {
+ public:
+  explicit Parser(std::string_view text)
+      : begin_(text.data()), at_(begin_), end_(begin_ + text.size()) {}
+
+  Json parse() {
+    Json root = value(0);
+    skip_space();
+    if (at_ != end_) error("unexpected text behind the end");
+    return root;
+  }
+
+ private:
+  template <typename... Parts>
+  [[noreturn]] void error(const Parts&... parts) const {
+    fail(ErrorCode::kFormat, "JSON, byte ", at_ - begin_ + 1, ": ", parts...);
+  }
+
+  bool at(char c) const { return at_ != end_ && *at_ == c; }
+  bool at_digit() const { return at_ != end_ && *at_ >= '0' && *at_ <= '9'; }
+  bool take(char c) {
+    if (!at(c)) return false;
+    ++at_;
+    return true;
+  }
+  void skip_space() {
+    while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\t' || *at_ == '\r')) ++at_;
+  }
+  void expect(char c) {
+    skip_space();
+    if (!take(c)) error("expected '", c, "'", found());
+  }
+  std::string found() const {
+    if (at_ == end_) return ", found the end";
+    return *at_ > ' ' && *at_ <= '~' ? concat(", found '", *at_, "'") : "";
+  }
+
+  Json value(size_t depth) {
+    skip_space();
+    if (at('{')) return object(depth + 1);
+    if (at('[')) return array(depth + 1);
+    if (at('"')) return Json(string());
+    if (at('-') || at_digit()) return number();
+    if (take_word("true")) return Json(true);
+    if (take_word("false")) return Json(false);
+    if (take_word("null")) return Json();
+    error("expected a value", found());
+  }
+
+  bool take_word(std::string_view word) {
+    const auto left = static_cast<size_t>(end_ - at_);
+    if (!std::string_view(at_, left).starts_with(word)) return false;
+    at_ += word.size();
     return true;
   }
 
-  const char* begin_;
-  const char* const* position_;
-  std::vector<Open> open_;
-  Json root_;
+  void check_depth(size_t depth) const {
+    if (depth > kMaxJsonDepth) error("nested deeper than ", kMaxJsonDepth);
+  }
+
+  Json array(size_t depth) {
+    check_depth(depth);
+    ++at_;
+    Json::Array items;
+    skip_space();
+    if (take(']')) return Json(std::move(items));
+    do {
+      items.push_back(value(depth));
+      skip_space();
+    } while (take(','));
+    expect(']');
+    return Json(std::move(items));
+  }
+
+  Json object(size_t depth) {
+    check_depth(depth);
+    ++at_;
+    Json::Object object;
+    skip_space();
+    if (take('}')) return Json(std::move(object));
+    do {
+      skip_space();
+      if (!at('"')) error("expected a key in quotes", found());
+      std::string key = string();
+      expect(':');
+      object.members.emplace_back(std::move(key), value(depth));
+      skip_space();
+    } while (take(','));
+    expect('}');
+    index(object);
+    return Json(std::move(object));
+  }
+
+  /// Sorts the keys of a large object; throws for one that is there twice.
+  void index(Json::Object& object) const {
+    const auto& members = object.members;
+    const auto check = [&](size_t a, size_t b) {
+      if (members[a].first == members[b].first) error("duplicate key '", members[a].first, "'");
+    };
+    if (members.size() <= kFewMembers) {
+      for (size_t i = 1; i < members.size(); ++i) {
+        for (size_t j = 0; j < i; ++j) check(i, j);
+      }
+      return;
+    }
+    std::vector<uint32_t>& order = object.by_key;
+    order.resize(members.size());
+    for (uint32_t i = 0; i < members.size(); ++i) order[i] = i;
+    std::sort(order.begin(), order.end(),
+              [&](uint32_t a, uint32_t b) { return members[a].first < members[b].first; });
+    for (size_t i = 1; i < members.size(); ++i) check(order[i], order[i - 1]);
+  }
+
+  std::string string() {
+    ++at_;
+    std::string text;
+    while (true) {
+      const char* const run = at_;
+      while (at_ != end_ && is_plain(*at_)) ++at_;
+      text.append(run, at_);
+      if (take('"')) return text;
+      if (at_ == end_) error("a string is not closed");
+      if (take('\\')) {
+        escape(text);
+      } else if (static_cast<unsigned char>(*at_) < ' ') {
+        error("a control character in a string must be escaped");
+      } else {
+        const size_t length = utf8_length({at_, static_cast<size_t>(end_ - at_)});
+        if (length == 0) error("invalid UTF-8 in a string");
+        text.append(at_, length);
+        at_ += length;
+      }
+    }
+  }
+
+  void escape(std::string& text) {
+    constexpr std::string_view kNames = "\"\\/bfnrt", kValues = "\"\\/\b\f\n\r\t";
+    if (take('u')) return append_utf8(escaped_code(), text);
+    const size_t which = at_ == end_ ? kNames.npos : kNames.find(*at_);
+    if (which == kNames.npos) error("unknown escape in a string");
+    text.push_back(kValues[which]);
+    ++at_;
+  }
+
+  /// Behind "\u"; a pair of surrogates is one code.
+  uint32_t escaped_code() {
+    const uint32_t high = four_digits();
+    if (high < 0xd800 || high > 0xdfff) return high;
+    if (high < 0xdc00 && take('\\') && take('u')) {
+      const uint32_t low = four_digits();
+      if (low >= 0xdc00 && low <= 0xdfff) return 0x10000 + (high - 0xd800) * 0x400 + low - 0xdc00;
+    }
+    error("a surrogate without its partner");
+  }
+
+  uint32_t four_digits() {
+    uint32_t code = 0;
+    const char* const last = at_ + std::min<std::ptrdiff_t>(4, end_ - at_);
+    const auto result = std::from_chars(at_, last, code, 16);
+    if (result.ptr != at_ + 4) error("expected four hexadecimal digits");
+    at_ += 4;
+    return code;
+  }
+
+  void digits() {
+    if (!at_digit()) error("expected a digit", found());
+    while (at_digit()) ++at_;
+  }
+
+  Json number() {
+    const char* const first = at_;
+    take('-');
+    if (!take('0')) digits();
+    bool integer = true;
+    if (take('.')) {
+      digits();
+      integer = false;
+    }
+    if (take('e') || take('E')) {
+      if (!take('-')) take('+');
+      digits();
+      integer = false;
+    }
+    if (integer) {
+      int64_t value = 0;
+      if (std::from_chars(first, at_, value).ec != std::errc()) {
+        error("integer is outside 64 bits");
+      }
+      return Json(value);
+    }
+    double value = 0;
+    if (std::from_chars(first, at_, value).ec != std::errc() || !std::isfinite(value)) {
+      error("number overflow or underflow");
+    }
+    return Json(value);
+  }
+
+  const char* const begin_;
+  const char* at_;
+  const char* const end_;
 };
 
 [[noreturn]] void wrong_kind(std::string_view what, const char* expected, const Json& json) {
@@ -143,15 +264,7 @@ class Builder {
 
 }  // namespace
 
-Json parse_json(std::string_view text) {
-  const char* position = text.data();
-  const char* const end = text.data() + text.size();
-  Builder builder(text.data(), &position);
-  const bool ok = nlohmann::json::sax_parse(CountingIterator(text.data(), &position),
-                                            CountingIterator(end, &position), &builder);
-  require(ok, ErrorCode::kFormat, "JSON, byte ", position - text.data(), ": cannot be read");
-  return builder.take();
-}
+Json parse_json(std::string_view text) { return Parser(text).parse(); }
 
 const char* Json::kind() const {
   static constexpr const char* kNames[] = {"null",     "a bool", "an integer", "a float",
@@ -194,6 +307,12 @@ const Json* Json::find(std::string_view key) const {
   const auto* object = get_if<Object>();
   require(object != nullptr, ErrorCode::kFormat, "expected an object with a member '", key,
           "', found ", kind());
+  if (object->members.size() <= kFewMembers) {
+    for (const auto& [name, value] : object->members) {
+      if (name == key) return &value;
+    }
+    return nullptr;
+  }
   const auto found = std::lower_bound(
       object->by_key.begin(), object->by_key.end(), key,
       [&](uint32_t i, std::string_view k) { return object->members[i].first < k; });

@@ -18,7 +18,7 @@ class Json {
   using Array = std::vector<Json>;
   struct Object {
     std::vector<std::pair<std::string, Json>> members;
-    std::vector<uint32_t> by_key;  ///< Indices of members, sorted by key.
+    std::vector<uint32_t> by_key;  ///< If there are many: indices of members, sorted by key.
   };
   using Variant = std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object>;
 

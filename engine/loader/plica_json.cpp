@@ -68,8 +68,8 @@ void encode_nested(const Json& json, DType dtype, const Shape& shape, size_t axi
   }
   const Json::Array& list = json.as_array("data");
   require(static_cast<int64_t>(list.size()) == shape[axis], ErrorCode::kFormat,
-          "'data' has a list of ", list.size(), " entries where its shape ", to_string(shape),
-          " says ", shape[axis]);
+          "'data' has a list of ", list.size(), " entries where its shape ", shape, " says ",
+          shape[axis]);
   for (const Json& item : list) encode_nested(item, dtype, shape, axis + 1, bytes);
 }
 
@@ -87,8 +87,7 @@ Constant inline_tensor(const Json& json, DType dtype) {
   encode_nested(data, dtype, flat ? nested : shape, 0, *bytes);
   require(static_cast<int64_t>(bytes->size()) ==
               checked_mul(count, static_cast<int64_t>(size_of(dtype))),
-          ErrorCode::kFormat, "'data' does not have the ", count, " numbers of shape ",
-          to_string(shape));
+          ErrorCode::kFormat, "'data' does not have the ", count, " numbers of shape ", shape);
   Strides strides = row_major(shape).strides;
   const std::byte* memory = bytes->data();
   return Constant(dtype, std::move(shape), std::move(strides), memory, std::move(bytes));
@@ -109,8 +108,8 @@ Constant stored_tensor(const Json& json, const std::string& key, const TensorFil
   if (const Json* given = json.find("shape")) {
     Shape shape;
     for (const Json& dim : given->as_array("shape")) shape.push_back(dim.as_integer("shape"));
-    require(shape == constant.shape(), ErrorCode::kFormat, "'shape' is ", to_string(shape),
-            ", the .safetensors file has ", to_string(constant.shape()));
+    require(shape == constant.shape(), ErrorCode::kFormat, "'shape' is ", shape,
+            ", the .safetensors file has ", constant.shape());
   }
   return constant;
 }

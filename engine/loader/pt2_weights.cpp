@@ -130,10 +130,10 @@ Constant Pt2Weights::view(const Json& meta, const std::string& entry) {
   if (bytes == 0)
     return Constant(dtype, std::move(shape), std::move(strides), stored.data(), owner_);
   const int64_t needed = checked_mul(checked_add(last, 1), width);
-  require(needed <= static_cast<int64_t>(stored.size()), ErrorCode::kFormat, "shape ",
-          to_string(shape), " of ", to_string(dtype), " reaches to byte ", needed, ", entry '",
-          entry, "' has ", stored.size());
-  require(bytes <= budget_, ErrorCode::kFormat, "expanded to ", to_string(shape),
+  require(needed <= static_cast<int64_t>(stored.size()), ErrorCode::kFormat, "shape ", shape,
+          " of ", to_string(dtype), " reaches to byte ", needed, ", entry '", entry, "' has ",
+          stored.size());
+  require(bytes <= budget_, ErrorCode::kFormat, "expanded to ", shape,
           ", it is far larger than the file");
   budget_ -= bytes;
   return Constant(dtype, std::move(shape), std::move(strides), stored.data() + offset * width,

@@ -71,7 +71,7 @@ Constant parse_tensor(const Json& json, std::span<const std::byte> data, Range& 
           ErrorCode::kFormat, "bytes ", range.begin, " to ", range.end,
           " lie outside the file's data of ", data.size(), " bytes");
   const int64_t bytes = checked_mul(element_count(shape), static_cast<int64_t>(size_of(dtype)));
-  require(bytes == range.end - range.begin, ErrorCode::kFormat, "shape ", to_string(shape), " of ",
+  require(bytes == range.end - range.begin, ErrorCode::kFormat, "shape ", shape, " of ",
           to_string(dtype), " needs ", bytes, " bytes, found ", range.end - range.begin);
   Strides strides = row_major(shape).strides;
   return Constant(dtype, std::move(shape), std::move(strides), data.data() + range.begin, owner);

@@ -241,18 +241,41 @@ std::string_view ZipArchive::checked_text(std::string_view name) const {
   return {reinterpret_cast<const char*>(content.data()), content.size()};
 }
 
-uint32_t crc32(std::span<const std::byte> bytes) {
-  static const auto table = [] {
-    std::array<uint32_t, 256> t{};
-    for (uint32_t i = 0; i < 256; ++i) {
-      uint32_t value = i;
-      for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ (value & 1 ? 0xedb88320u : 0);
-      t[i] = value;
+namespace {
+
+/// Table i takes a byte over i further bytes, so that several bytes are looked up independently of
+/// each other ("slicing by 8").
+consteval std::array<std::array<uint32_t, 256>, 8> crc_tables() {
+  std::array<std::array<uint32_t, 256>, 8> tables{};
+  for (uint32_t i = 0; i < 256; ++i) {
+    uint32_t value = i;
+    for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ (value & 1 ? 0xedb88320u : 0);
+    tables[0][i] = value;
+  }
+  for (size_t t = 1; t < tables.size(); ++t) {
+    for (size_t i = 0; i < 256; ++i) {
+      const uint32_t before = tables[t - 1][i];
+      tables[t][i] = before >> 8 ^ tables[0][before & 0xff];
     }
-    return t;
-  }();
+  }
+  return tables;
+}
+
+}  // namespace
+
+uint32_t crc32(std::span<const std::byte> bytes) {
+  static constexpr auto kTables = crc_tables();
+  constexpr size_t kStep = kTables.size();
   uint32_t crc = 0xffffffff;
-  for (std::byte b : bytes) crc = crc >> 8 ^ table[(crc ^ static_cast<uint32_t>(b)) & 0xff];
+  for (; bytes.size() >= kStep; bytes = bytes.subspan(kStep)) {
+    uint32_t next = 0;
+    for (size_t i = 0; i < kStep; ++i) {
+      const uint32_t byte = static_cast<uint32_t>(bytes[i]) ^ (i < 4 ? crc >> 8 * i & 0xff : 0);
+      next ^= kTables[kStep - 1 - i][byte];
+    }
+    crc = next;
+  }
+  for (std::byte b : bytes) crc = crc >> 8 ^ kTables[0][(crc ^ static_cast<uint32_t>(b)) & 0xff];
   return ~crc;
 }
 

@@ -80,13 +80,13 @@ std::string BatchNorm::describe() const {
 std::vector<Shape> BatchNorm::infer_shapes(std::span<const Shape> inputs, const Bindings&) const {
   const Shape& x = inputs[0];
   require(x.size() >= 2, ErrorCode::kInvalid, "batch_norm: expected rank 2 or more, found shape ",
-          to_string(x));
+          x);
   const int64_t channels = x[1];
   const auto check_length = [&](int index, const char* what) {
     if (index < 0) return;
     const Shape& shape = inputs[static_cast<size_t>(index)];
     require(shape == Shape{channels}, ErrorCode::kInvalid, "batch_norm: expected ", what, " of ",
-            channels, " channels, found shape ", to_string(shape));
+            channels, " channels, found shape ", shape);
   };
   check_length(inputs_.weight, "weight");
   check_length(inputs_.bias, "bias");

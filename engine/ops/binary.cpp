@@ -71,9 +71,9 @@ std::vector<Shape> BinaryOp::infer_shapes(std::span<const Shape> inputs, const B
   const int64_t count = element_count(inputs[1]);
   const int64_t channels = x.size() > 1 ? x[1] : 1;
   require(inputs[1].size() <= 1, ErrorCode::kInvalid, name(),
-          ": expected a list of weights, found ", to_string(inputs[1]));
+          ": expected a list of weights, found ", inputs[1]);
   require(count == 1 || count == channels, ErrorCode::kInvalid, name(), ": ", count,
-          " weights for ", channels, " channels of ", to_string(x));
+          " weights for ", channels, " channels of ", x);
   return {x};
 }
 

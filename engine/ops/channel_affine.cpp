@@ -36,9 +36,9 @@ std::vector<Shape> ChannelAffine::infer_shapes(std::span<const Shape> inputs,
                                                const Bindings&) const {
   const Shape& x = inputs[0];
   require(x.size() >= 2 && x[1] == affine_.channels(), ErrorCode::kInvalid, "expected ",
-          affine_.channels(), " channels on axis 1, found shape ", to_string(x));
+          affine_.channels(), " channels on axis 1, found shape ", x);
   require(inputs.size() == (epilogue_.residual ? 2 : 1) && (inputs.size() == 1 || inputs[1] == x),
-          ErrorCode::kInvalid, "residual does not fit ", to_string(x));
+          ErrorCode::kInvalid, "residual does not fit ", x);
   return {x};
 }
 

@@ -19,7 +19,7 @@ void check_channels(std::string_view name, std::span<const Shape> inputs, int in
   if (index < 0) return;
   const Shape& shape = inputs[static_cast<size_t>(index)];
   require(shape == Shape{channels}, ErrorCode::kInvalid, name, ": expected weight and bias of ",
-          channels, " channels, found shape ", to_string(shape));
+          channels, " channels, found shape ", shape);
 }
 
 /// Of the outputs only the first is computed.
@@ -51,8 +51,7 @@ class GroupNorm final : public Op {
   std::vector<Shape> infer_shapes(std::span<const Shape> inputs,
                                   const Bindings& bindings) const override {
     const Shape& x = inputs[0];
-    require(x.size() >= 2, ErrorCode::kInvalid, "group_norm: expected rank 2 or more, found ",
-            to_string(x));
+    require(x.size() >= 2, ErrorCode::kInvalid, "group_norm: expected rank 2 or more, found ", x);
     require(x[1] % norm_.groups == 0, ErrorCode::kInvalid, "group_norm: ", x[1],
             " channels do not divide into ", norm_.groups, " groups");
     check_channels(name(), inputs, norm_.weight, x[1]);
@@ -61,7 +60,7 @@ class GroupNorm final : public Op {
     const int64_t pixels = element_count(Shape(x.begin() + 2, x.end()));
     require(sizes_[0].evaluate(bindings) == x[0] && sizes_[1].evaluate(bindings) == x[1] &&
                 sizes_[2].evaluate(bindings) == pixels,
-            ErrorCode::kInvalid, "group_norm: N, C and HxW do not fit the input ", to_string(x));
+            ErrorCode::kInvalid, "group_norm: N, C and HxW do not fit the input ", x);
     return {x, {x[0], norm_.groups}, {x[0], norm_.groups}};
   }
 
@@ -100,7 +99,7 @@ class InstanceNorm final : public Op {
   std::vector<Shape> infer_shapes(std::span<const Shape> inputs, const Bindings&) const override {
     const Shape& x = inputs[0];
     require(x.size() >= 3, ErrorCode::kInvalid, "instance_norm: expected rank 3 or more, found ",
-            to_string(x));
+            x);
     check_channels(name(), inputs, norm_.weight, x[1]);
     check_channels(name(), inputs, norm_.bias, x[1]);
     return {x};

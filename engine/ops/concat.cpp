@@ -32,8 +32,8 @@ class Concat : public MoveOp {
       }
       Shape expected = result;
       if (shape.size() == result.size()) expected[axis] = shape[axis];
-      require(shape == expected, ErrorCode::kInvalid, "cat along axis ", axis_, ": shapes ",
-              to_string(result), " and ", to_string(shape), " do not fit");
+      require(shape == expected, ErrorCode::kInvalid, "cat along axis ", axis_, ": shapes ", result,
+              " and ", shape, " do not fit");
       result[axis] = checked_add(result[axis], shape[axis]);
     }
     if (first) normalize_axis(axis_, 1);
@@ -75,8 +75,8 @@ class Stack : public MoveOp {
  protected:
   Shape output_shape(std::span<const Shape> inputs, const Bindings&) const override {
     for (const Shape& shape : inputs) {
-      require(shape == inputs[0], ErrorCode::kInvalid, "stack: shapes ", to_string(inputs[0]),
-              " and ", to_string(shape), " differ");
+      require(shape == inputs[0], ErrorCode::kInvalid, "stack: shapes ", inputs[0], " and ", shape,
+              " differ");
     }
     Shape result = inputs[0];
     const int64_t axis = normalize_axis(axis_, static_cast<int64_t>(result.size()) + 1);

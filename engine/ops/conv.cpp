@@ -75,19 +75,17 @@ ConvGeometry ConvBase::common_geometry(const Shape& input, const Shape& weight) 
   const Attributes& a = attributes_;
   const auto rank = static_cast<int64_t>(weight.size());
   require(rank >= 3 && rank <= 5 && (a.spatial == 0 || rank == a.spatial + 2), ErrorCode::kInvalid,
-          name(), ": unexpected weight of shape ", to_string(weight));
+          name(), ": unexpected weight of shape ", weight);
   const int64_t spatial = rank - 2;
   for (const auto* list : {&a.stride, &a.padding, &a.dilation, &a.output_padding}) {
     require(list->size() == 1 || static_cast<int64_t>(list->size()) == spatial, ErrorCode::kInvalid,
-            name(), ": ", list->size(), " attribute entries for a weight of ", "shape ",
-            to_string(weight));
+            name(), ": ", list->size(), " attribute entries for a weight of ", "shape ", weight);
   }
   const auto input_rank = static_cast<int64_t>(input.size());
   require(input_rank == rank || input_rank == rank - 1, ErrorCode::kInvalid, name(),
-          ": expected an input of rank ", rank, " or ", rank - 1, ", found shape ",
-          to_string(input));
+          ": expected an input of rank ", rank, " or ", rank - 1, ", found shape ", input);
   require(element_count(weight) > 0, ErrorCode::kInvalid, name(), ": empty weight of shape ",
-          to_string(weight));
+          weight);
   ConvGeometry g;
   g.batched = input_rank == rank;
   g.n = g.batched ? input[0] : 1;
@@ -101,7 +99,7 @@ ConvGeometry ConvBase::common_geometry(const Shape& input, const Shape& weight) 
     g.dilation[i] = entry(a.dilation, axis);
     g.pad[i] = entry(a.padding, axis);
     require(g.in[i] > 0, ErrorCode::kInvalid, name(), ": empty spatial axis in input of shape ",
-            to_string(input));
+            input);
   }
   return g;
 }
@@ -111,8 +109,8 @@ std::vector<Shape> ConvBase::infer_shapes(std::span<const Shape> inputs, const B
           name(), ": ", inputs.size(), " inputs");
   const ConvGeometry g = geometry(inputs[0], inputs[1]);
   if (attributes_.has_bias) {
-    require(inputs[2] == Shape{g.oc}, ErrorCode::kInvalid, name(), ": bias of shape ",
-            to_string(inputs[2]), " for ", g.oc, " output channels");
+    require(inputs[2] == Shape{g.oc}, ErrorCode::kInvalid, name(), ": bias of shape ", inputs[2],
+            " for ", g.oc, " output channels");
   }
   Shape output;
   if (g.batched) output.push_back(g.n);
@@ -121,7 +119,7 @@ std::vector<Shape> ConvBase::infer_shapes(std::span<const Shape> inputs, const B
   element_count(output);
   if (epilogue_.residual) {
     require(inputs.back() == output, ErrorCode::kInternal, name(), ": residual of shape ",
-            to_string(inputs.back()), " for ", to_string(output));
+            inputs.back(), " for ", output);
   }
   return {output};
 }
@@ -227,8 +225,8 @@ ConvGeometry Conv::geometry(const Shape& input, const Shape& weight) const {
   ConvGeometry g = common_geometry(input, weight);
   g.oc = weight[0];
   require(g.oc % g.groups == 0 && g.ic == checked_mul(weight[1], g.groups), ErrorCode::kInvalid,
-          "conv: input of shape ", to_string(input), " and weight of shape ", to_string(weight),
-          " do not fit, groups ", g.groups);
+          "conv: input of shape ", input, " and weight of shape ", weight, " do not fit, groups ",
+          g.groups);
   for (size_t i = 0; i < 3; ++i) {
     const int64_t reach = checked_mul(g.dilation[i], g.k[i] - 1);
     int64_t padding = checked_mul(g.pad[i], 2);
@@ -237,8 +235,8 @@ ConvGeometry Conv::geometry(const Shape& input, const Shape& weight) const {
       padding = reach;
     }
     const int64_t room = checked_add(g.in[i], padding) - reach - 1;
-    require(room >= 0, ErrorCode::kInvalid, "conv: kernel of weight ", to_string(weight),
-            " is larger than the padded input ", to_string(input));
+    require(room >= 0, ErrorCode::kInvalid, "conv: kernel of weight ", weight,
+            " is larger than the padded input ", input);
     g.out[i] = room / g.stride[i] + 1;
   }
   return g;

@@ -55,12 +55,23 @@ inline const Constant& constant_weight(const StepBuilder& builder, int index) {
   return *constant;
 }
 
-inline std::vector<float> read_weights(const Constant& constant, double scale) {
-  if (scale == 1) return constant.to_floats();
-  const std::vector<double> values = constant.to_doubles();
-  std::vector<float> scaled(values.size());
-  for (size_t i = 0; i < values.size(); ++i) scaled[i] = static_cast<float>(scale * values[i]);
-  return scaled;
+/// `scale` times the constant, rounded once: in `scratch`, or, if the file has the same numbers,
+/// where they are.
+inline const float* read_weights(const Constant& constant, double scale,
+                                 std::vector<float>& scratch) {
+  if (const std::byte* raw = constant.raw_bytes();
+      raw && scale == 1 && constant.dtype() == DType::kF32 &&
+      reinterpret_cast<uintptr_t>(raw) % alignof(float) == 0) {
+    return reinterpret_cast<const float*>(raw);
+  }
+  scratch.resize(static_cast<size_t>(constant.count()));
+  if (scale == 1) {
+    constant.read(scratch.data());
+  } else {
+    const std::vector<double> values = constant.to_doubles();
+    for (size_t i = 0; i < values.size(); ++i) scratch[i] = static_cast<float>(scale * values[i]);
+  }
+  return scratch.data();
 }
 
 /// A way to compute a convolution: candidates stand in order of preference, and the first that fits
@@ -69,7 +80,8 @@ struct ConvCandidate {
   const char* name;
   bool (*fits)(const IgemmShape& shape, bool strict);
   size_t (*packed_size)(const IgemmShape& shape);
-  void (*pack)(const IgemmShape& shape, const IgemmWeights& weights, float* packed);
+  void (*pack)(const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
+               float* packed);
   size_t (*bias_size)(const IgemmShape& shape);
   void (*pack_bias)(const IgemmShape& shape, const float* bias, float* packed);
   size_t (*bytes_per_thread)(const std::vector<IgemmPart>& parts);
@@ -84,25 +96,26 @@ inline size_t igemm_bias_size(const IgemmShape& shape) {
 /// Winograd's F(m x m, 3x3). Only convolutions of one phase have its shape.
 template <int m>
 constexpr ConvCandidate winograd_candidate(const char* name) {
-  return {.name = name,
-          .fits = [](const IgemmShape& shape,
-                     bool strict) { return winograd_choice(shape, strict) == m; },
-          .packed_size = [](const IgemmShape& shape) { return winograd_packed_size(shape, m); },
-          .pack = [](const IgemmShape& shape, const IgemmWeights& weights,
-                     float* packed) { winograd_pack(shape, m, weights, packed); },
-          .bias_size = igemm_bias_size,
-          .pack_bias = igemm_pack_bias,
-          .bytes_per_thread =
-              [](const std::vector<IgemmPart>& parts) {
-                const IgemmShape& shape = parts[0].shape;
-                return winograd_bytes_per_thread(m, shape, winograd_block_tiles(shape, m));
-              },
-          .make =
-              [](std::vector<IgemmPart> parts, IgemmOperands operands,
-                 std::shared_ptr<const void> owner) {
-                return make_winograd(m, parts[0], operands, std::move(owner),
-                                     winograd_block_tiles(parts[0].shape, m));
-              }};
+  return {
+      .name = name,
+      .fits = [](const IgemmShape& shape,
+                 bool strict) { return winograd_choice(shape, strict) == m; },
+      .packed_size = [](const IgemmShape& shape) { return winograd_packed_size(shape, m); },
+      .pack = [](const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
+                 float* packed) { winograd_pack(shape, m, weights, columns, packed); },
+      .bias_size = igemm_bias_size,
+      .pack_bias = igemm_pack_bias,
+      .bytes_per_thread =
+          [](const std::vector<IgemmPart>& parts) {
+            const IgemmShape& shape = parts[0].shape;
+            return winograd_bytes_per_thread(m, shape, winograd_block_tiles(shape, m));
+          },
+      .make =
+          [](std::vector<IgemmPart> parts, IgemmOperands operands,
+             std::shared_ptr<const void> owner) {
+            return make_winograd(m, parts[0], operands, std::move(owner),
+                                 winograd_block_tiles(parts[0].shape, m));
+          }};
 }
 
 inline constexpr ConvCandidate kConvCandidates[] = {
@@ -123,11 +136,67 @@ inline constexpr ConvCandidate kConvCandidates[] = {
     {.name = "igemm",
      .fits = [](const IgemmShape&, bool) { return true; },
      .packed_size = igemm_packed_size,
-     .pack = igemm_pack,
+     .pack = igemm_pack_columns,
      .bias_size = igemm_bias_size,
      .pack_bias = igemm_pack_bias,
      .bytes_per_thread = igemm_bytes_per_thread,
      .make = make_igemm},
+};
+
+/// Packs the weights of a phase, large ones piece by piece: that bounds what is in memory twice,
+/// and gives every thread something to do.
+class PhasePacker {
+ public:
+  PhasePacker(const ConvCandidate* candidate, IgemmPhase phase, Constant constant)
+      : candidate_(candidate), phase_(std::move(phase)), constant_(std::move(constant)) {
+    const IgemmShape& shape = phase_.shape;
+    columns_ = shape.oc;
+    if (constant_.count() <= kPieceFloats || !columns_are_rows()) return;
+    const int64_t panel = igemm_tile().panel;
+    const int64_t panels = kPieceFloats / (phase_.weights.oc_stride * panel);
+    columns_ = std::min(shape.oc, std::max<int64_t>(panels, 1) * panel);
+    pieces_of_group_ = (shape.oc + columns_ - 1) / columns_;
+    pieces_ = shape.groups * pieces_of_group_;
+  }
+
+  int64_t pieces() const { return pieces_; }
+
+  void operator()(float* packed, int64_t piece, std::vector<float>& scratch) const {
+    const IgemmShape& shape = phase_.shape;
+    IgemmWeights from = phase_.weights;
+    from.tap_offset = phase_.tap_offset.data();
+    if (pieces_ == 1) {
+      from.data = read_weights(constant_, phase_.scale, scratch);
+      for (int64_t group = 0; group < shape.groups; ++group, from.data += from.group_stride) {
+        candidate_->pack(shape, from, {group, 0, shape.oc}, packed);
+      }
+      return;
+    }
+    IgemmColumns columns{piece / pieces_of_group_, piece % pieces_of_group_ * columns_, columns_};
+    columns.count = std::min(columns_, shape.oc - columns.first);
+    const int64_t row = columns.group * shape.oc + columns.first;
+    from.data = read_weights(constant_.rows(row, row + columns.count), phase_.scale, scratch);
+    candidate_->pack(shape, from, columns, packed);
+  }
+
+ private:
+  /// What is read at a time, unless a panel is more: it stays in the second-level cache.
+  static constexpr int64_t kPieceFloats = 128 << 10;
+
+  /// Whether the weights of output channel o of group g are row g * oc + o of the constant.
+  bool columns_are_rows() const {
+    const IgemmShape& shape = phase_.shape;
+    const IgemmWeights& weights = phase_.weights;
+    return constant_.has_rows() && constant_.shape()[0] == shape.groups * shape.oc &&
+           weights.oc_stride * constant_.shape()[0] == constant_.count() &&
+           (shape.groups == 1 || weights.group_stride == shape.oc * weights.oc_stride);
+  }
+
+  const ConvCandidate* candidate_;
+  IgemmPhase phase_;
+  Constant constant_;
+  int64_t columns_ = 0;  // of a piece, at most
+  int64_t pieces_of_group_ = 1, pieces_ = 1;
 };
 
 /// Emits the step for operands whose layout has been declared. `bias` has one entry per output
@@ -137,7 +206,9 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
   if (phases.size() == 1) {
     IgemmWeights from = phases[0].weights;
     from.tap_offset = phases[0].tap_offset.data();
-    const auto read = [&] { return read_weights(constant_weight(builder, 1), phases[0].scale); };
+    const auto read = [&](std::vector<float>& scratch) {
+      return read_weights(constant_weight(builder, 1), phases[0].scale, scratch);
+    };
     if (emit_onednn(builder, epilogue, operands, phases[0].shape, from, read, bias)) return;
   }
   const ConvCandidate* candidate = kConvCandidates;
@@ -146,15 +217,9 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
   for (size_t i = 0; i < phases.size(); ++i) {
     const IgemmShape& shape = phases[i].shape;
     const std::string key = concat(candidate->name, " ", i, " of ", phases.size());
-    PackedWeights packed = builder.pack_later(
-        key, candidate->packed_size(shape),
-        [candidate, phase = phases[i], constant = constant_weight(builder, 1)](float* to) {
-          const std::vector<float> values = read_weights(constant, phase.scale);
-          IgemmWeights from = phase.weights;
-          from.data = values.data();
-          from.tap_offset = phase.tap_offset.data();
-          candidate->pack(phase.shape, from, to);
-        });
+    const PhasePacker packer(candidate, phases[i], constant_weight(builder, 1));
+    PackedWeights packed =
+        builder.pack_later(key, candidate->packed_size(shape), packer.pieces(), packer);
     const std::string bias_key = concat(candidate->name, " bias");
     PackedWeights packed_bias = builder.pack(bias_key, candidate->bias_size(shape), [&](float* to) {
       if (bias.empty()) return;
@@ -198,9 +263,9 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
   const std::string key = concat(source.column == 1 ? "row_conv planes" : "row_conv pixels", " by ",
                                  row_conv_shared_pixels(phase.shape, source));
   PackedWeights weights = builder.pack(key, row_conv_packed_size(phase.shape), [&](float* to) {
-    const std::vector<float> values = read_weights(constant_weight(builder, 1), phase.scale);
+    std::vector<float> scratch;
     IgemmWeights from = phase.weights;
-    from.data = values.data();
+    from.data = read_weights(constant_weight(builder, 1), phase.scale, scratch);
     from.tap_offset = phase.tap_offset.data();
     row_conv_pack(phase.shape, source, from, to);
   });

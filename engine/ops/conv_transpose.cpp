@@ -17,8 +17,8 @@ ConvGeometry ConvTranspose::geometry(const Shape& input, const Shape& weight) co
   ConvGeometry g = common_geometry(input, weight);
   g.oc = checked_mul(weight[1], g.groups);
   require(g.ic == weight[0] && g.ic % g.groups == 0, ErrorCode::kInvalid,
-          "conv_transpose: input of shape ", to_string(input), " and weight of shape ",
-          to_string(weight), " do not fit, groups ", g.groups);
+          "conv_transpose: input of shape ", input, " and weight of shape ", weight,
+          " do not fit, groups ", g.groups);
   const int64_t spatial = static_cast<int64_t>(weight.size()) - 2;
   for (size_t i = 0; i < 3; ++i) {
     const int64_t axis = static_cast<int64_t>(i) - (3 - spatial);
@@ -30,7 +30,7 @@ ConvGeometry ConvTranspose::geometry(const Shape& input, const Shape& weight) co
     const int64_t reach = checked_mul(g.dilation[i], g.k[i] - 1);
     const int64_t full = checked_add(checked_mul(g.in[i] - 1, g.stride[i]), reach);
     g.out[i] = checked_add(full, extra + 1) - checked_mul(g.pad[i], 2);
-    require(g.out[i] > 0, ErrorCode::kInvalid, "conv_transpose: input of shape ", to_string(input),
+    require(g.out[i] > 0, ErrorCode::kInvalid, "conv_transpose: input of shape ", input,
             " has an empty output");
   }
   return g;

@@ -151,7 +151,7 @@ class Index : public Op {
       return result;
     }
     require(lists_.size() <= shape.size(), ErrorCode::kInvalid, name(), ": ", lists_.size(),
-            " lists of positions for shape ", to_string(shape));
+            " lists of positions for shape ", shape);
     std::copy(lists_.begin(), lists_.end(), result.begin());
     return result;
   }
@@ -159,7 +159,7 @@ class Index : public Op {
   Shape places_shape(std::span<const Shape> inputs) const {
     if (axis_) {
       require(inputs[1].size() <= 1, ErrorCode::kInvalid, name(), ": positions of shape ",
-              to_string(inputs[1]));
+              inputs[1]);
       return {element_count(inputs[1])};
     }
     Shape shape;
@@ -179,8 +179,8 @@ class Index : public Op {
   Shape output_shape(const Shape& in, std::span<const Shape> inputs) const {
     const std::vector<int> by_axis = lists(in);
     const Shape shape = places_shape(inputs);
-    require(element_count(shape) <= kMaxPlaces, ErrorCode::kUnsupported, name(), ": ",
-            to_string(shape), " positions are too many");
+    require(element_count(shape) <= kMaxPlaces, ErrorCode::kUnsupported, name(), ": ", shape,
+            " positions are too many");
     Shape result;
     for (size_t axis = 0; axis < in.size(); ++axis) {
       if (by_axis[axis] < 0) result.push_back(in[axis]);

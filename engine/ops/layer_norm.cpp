@@ -41,11 +41,10 @@ class LayerNorm final : public Op {
     for (const Dim& dim : normalized_) normalized.push_back(dim.evaluate(bindings));
     require(x.size() >= normalized.size() &&
                 Shape(x.end() - static_cast<int64_t>(normalized.size()), x.end()) == normalized,
-            ErrorCode::kInvalid, "layer_norm over ", to_string(normalized), ": found input ",
-            to_string(x));
+            ErrorCode::kInvalid, "layer_norm over ", normalized, ": found input ", x);
     for (int index : {weight_, bias_}) {
       require(index < 0 || inputs[static_cast<size_t>(index)] == normalized, ErrorCode::kInvalid,
-              "layer_norm: expected weight and bias ", to_string(normalized), ", found ",
+              "layer_norm: expected weight and bias ", normalized, ", found ",
               index < 0 ? "" : to_string(inputs[static_cast<size_t>(index)]));
     }
     if (output_count_ == 1) return {x};

@@ -27,18 +27,18 @@ std::vector<Shape> Linear::infer_shapes(std::span<const Shape> inputs, const Bin
   const Shape& x = inputs[0];
   const Shape& w = inputs[1];
   require(!x.empty() && w.size() == 2 && w[1 - output_axis()] == x.back(), ErrorCode::kInvalid,
-          name(), ": input of shape ", to_string(x), " and weight of shape ", to_string(w),
+          name(), ": input of shape ", x, " and weight of shape ", w,
           attributes_.weight_is_kn ? " ([in, out])" : " ([out, in])", " do not fit");
   Shape y = x;
   y.back() = w[output_axis()];
   element_count(y);
   if (attributes_.has_bias) {
     require(broadcast_shapes(inputs[2], y) == y, ErrorCode::kInvalid, name(), ": bias of shape ",
-            to_string(inputs[2]), " does not fit the output ", to_string(y));
+            inputs[2], " does not fit the output ", y);
   }
   if (epilogue_.residual) {
-    require(inputs.back() == y, ErrorCode::kInternal, name(), ": residual of shape ",
-            to_string(inputs.back()), " for ", to_string(y));
+    require(inputs.back() == y, ErrorCode::kInternal, name(), ": residual of shape ", inputs.back(),
+            " for ", y);
   }
   return {y};
 }
@@ -207,8 +207,8 @@ void Linear::plan(StepBuilder& builder) const {
       for (double& value : bias) value *= attributes_.beta;
     } else {
       require(builder.input_shape(2) == y && attributes_.beta == 1 && !epilogue_.residual,
-              ErrorCode::kUnsupported, "linear: a bias of shape ",
-              to_string(builder.input_shape(2)), " that is not a constant vector");
+              ErrorCode::kUnsupported, "linear: a bias of shape ", builder.input_shape(2),
+              " that is not a constant vector");
       operands.residual = 2;
       epilogue.bound.residual = true;
     }

@@ -27,14 +27,14 @@ class Matmul final : public Linear {
             "matmul: ", inputs.size(), " inputs");
     if (batched_only_) {
       require(inputs[0].size() == 3 && inputs[1].size() == 3 && inputs[0][0] == inputs[1][0],
-              ErrorCode::kInvalid, "bmm: expected two batches of matrices, found ",
-              to_string(inputs[0]), " and ", to_string(inputs[1]));
+              ErrorCode::kInvalid, "bmm: expected two batches of matrices, found ", inputs[0],
+              " and ", inputs[1]);
     }
     if (inputs[1].size() == 2) return Linear::infer_shapes(inputs, bindings);
     Shape output = matmul_geometry(inputs[0], inputs[1]).output;
     if (epilogue_.residual) {
       require(inputs.back() == output, ErrorCode::kInternal, "matmul: residual of shape ",
-              to_string(inputs.back()), " for ", to_string(output));
+              inputs.back(), " for ", output);
     }
     return {std::move(output)};
   }

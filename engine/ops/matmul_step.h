@@ -27,8 +27,8 @@ inline MatmulGeometry matmul_geometry(const Shape& a, const Shape& b) {
   g.k = a.back();
   g.m = row ? 1 : a[a.size() - 2];
   g.n = column ? 1 : b.back();
-  require((column ? b[0] : b[b.size() - 2]) == g.k, ErrorCode::kInvalid, "matmul: shapes ",
-          to_string(a), " and ", to_string(b), " do not fit");
+  require((column ? b[0] : b[b.size() - 2]) == g.k, ErrorCode::kInvalid, "matmul: shapes ", a,
+          " and ", b, " do not fit");
   if (!row) g.left.assign(a.begin(), a.end() - 2);
   if (!column) g.right.assign(b.begin(), b.end() - 2);
   g.batch = broadcast_shapes(g.left, g.right);

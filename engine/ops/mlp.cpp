@@ -60,7 +60,7 @@ std::string Mlp::describe() const {
 
 std::vector<Shape> Mlp::infer_shapes(std::span<const Shape> inputs, const Bindings&) const {
   require(inputs.size() == 1 && inputs[0].size() == 2 && inputs[0][1] == in(), ErrorCode::kInternal,
-          "mlp: input of shape ", to_string(inputs[0]), ", expected [N, ", in(), "]");
+          "mlp: input of shape ", inputs[0], ", expected [N, ", in(), "]");
   return {{inputs[0][0], out()}};
 }
 

@@ -15,8 +15,8 @@
 namespace plica {
 
 /// Emits the step as oneDNN's if that is asked for and can be; false, with nothing done, if not.
-/// `read` returns the weights as floats, `from` says where they are among these. `bias` as for
-/// emit_conv().
+/// `read` returns the weights as floats, which it may put into a vector that it is given; `from`
+/// says where they are among these. `bias` as for emit_conv().
 template <typename Read>
 bool emit_onednn(StepBuilder& builder, PackedEpilogue& epilogue, IgemmOperands operands,
                  const IgemmShape& shape, IgemmWeights from, Read&& read,
@@ -26,8 +26,8 @@ bool emit_onednn(StepBuilder& builder, PackedEpilogue& epilogue, IgemmOperands o
   const std::shared_ptr<const OnednnConv> conv = OnednnConv::create(shape, epilogue.bound.residual);
   if (!conv) return false;
   PackedWeights packed = builder.pack(conv->layout(), conv->packed_size(), [&](float* to) {
-    const std::vector<float> weights = read();
-    from.data = weights.data();
+    std::vector<float> scratch;
+    from.data = read(scratch);
     conv->pack(from, to);
   });
   PackedWeights packed_bias =

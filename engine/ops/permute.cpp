@@ -61,8 +61,8 @@ Axes distinct(const Axes& axes, int64_t rank) {
 }
 
 Axes order_given(const Axes& source, const Axes&, int64_t rank) {
-  require(static_cast<int64_t>(source.size()) == rank, ErrorCode::kInvalid, "permutation ",
-          to_string(source), " of a tensor of rank ", rank);
+  require(static_cast<int64_t>(source.size()) == rank, ErrorCode::kInvalid, "permutation ", source,
+          " of a tensor of rank ", rank);
   return distinct(source, rank);
 }
 

@@ -29,12 +29,12 @@ class Pool : public Op {
     const Shape& in = inputs[0];
     require(in.size() == rank_ + 2 || in.size() == rank_ + 1, ErrorCode::kInvalid, name(),
             ": expected an input of rank ", rank_ + 2, " (or ", rank_ + 1,
-            " without a batch), found ", to_string(in));
+            " without a batch), found ", in);
     Shape out(in.begin(), in.end() - static_cast<int64_t>(rank_));
-    require(out.back() > 0, ErrorCode::kInvalid, name(), ": no channels in ", to_string(in));
+    require(out.back() > 0, ErrorCode::kInvalid, name(), ": no channels in ", in);
     for (size_t k = 0; k < rank_; ++k) {
       const int64_t size = in[in.size() - rank_ + k];
-      require(size > 0, ErrorCode::kInvalid, name(), ": empty image ", to_string(in));
+      require(size > 0, ErrorCode::kInvalid, name(), ": empty image ", in);
       out.push_back(output_size(k, size, bindings));
     }
     if (has_indices_) return {out, out};

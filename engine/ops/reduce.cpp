@@ -62,7 +62,7 @@ class Reduce final : public Op {
     if (empty && (kind_ == Kind::kMax || kind_ == Kind::kMin)) {
       for (size_t k = 0; k < reduced.size(); ++k) {
         require(!reduced[k] || inputs[0][k] > 0, ErrorCode::kInvalid, name(),
-                " over an empty axis of ", to_string(inputs[0]));
+                " over an empty axis of ", inputs[0]);
       }
     }
     const Shape shape = drop(kept_shape(inputs[0], reduced), reduced);

@@ -71,7 +71,7 @@ class ReshapeAs : public ReshapeOp {
  protected:
   Shape output_shape(std::span<const Shape> inputs, const Bindings&) const override {
     require(element_count(inputs[0]) == element_count(inputs[1]), ErrorCode::kInvalid, "shape ",
-            to_string(inputs[1]), " does not fit a tensor of shape ", to_string(inputs[0]));
+            inputs[1], " does not fit a tensor of shape ", inputs[0]);
     return inputs[1];
   }
 };

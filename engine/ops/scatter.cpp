@@ -32,8 +32,7 @@ class SliceScatter : public MoveOp {
     Shape expected = inputs[0];
     expected[axis] = place(inputs[0][axis], bindings).count;
     require(inputs[1] == expected, ErrorCode::kInvalid,
-            "slice_scatter: expected a source of shape ", to_string(expected), ", found ",
-            to_string(inputs[1]));
+            "slice_scatter: expected a source of shape ", expected, ", found ", inputs[1]);
     return inputs[0];
   }
 
@@ -106,7 +105,7 @@ class Copy : public StridedViewOp {
                           const Bindings&) const override {
     const Shape& shape = inputs[1];
     require(broadcast_shapes(in.shape, shape) == shape, ErrorCode::kInvalid, "copy: shape ",
-            to_string(in.shape), " does not fit ", to_string(shape));
+            in.shape, " does not fit ", shape);
     TensorDesc desc{shape, Strides(shape.size(), 0)};
     const size_t missing = shape.size() - in.shape.size();
     for (size_t axis = missing; axis < shape.size(); ++axis) {

@@ -96,11 +96,11 @@ class SplitWithSizes : public SplitOp {
     for (const Dim& dim : sizes_) {
       result.push_back(dim.evaluate(bindings));
       const bool fits = result.back() >= 0 && result.back() <= left;
-      require(fits, ErrorCode::kInvalid, "split_with_sizes: parts ", to_string(result),
-              " of an axis of size ", size);
+      require(fits, ErrorCode::kInvalid, "split_with_sizes: parts ", result, " of an axis of size ",
+              size);
       left -= result.back();
     }
-    require(left == 0, ErrorCode::kInvalid, "split_with_sizes: parts ", to_string(result),
+    require(left == 0, ErrorCode::kInvalid, "split_with_sizes: parts ", result,
             " do not make up an axis of size ", size);
     return result;
   }

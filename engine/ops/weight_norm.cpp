@@ -24,7 +24,7 @@ class WeightNorm final : public Op {
     const auto rank = static_cast<int64_t>(v.size());
     const int64_t count = dim_ == -1 ? 1 : v[static_cast<size_t>(normalize_axis(dim_, rank))];
     require(element_count(inputs[1]) == count, ErrorCode::kInvalid, "weight_norm: expected ", count,
-            " lengths for weights ", to_string(v), ", found ", to_string(inputs[1]));
+            " lengths for weights ", v, ", found ", inputs[1]);
     if (has_norms_) return {v, inputs[1]};
     return {v};
   }

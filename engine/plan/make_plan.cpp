@@ -58,10 +58,10 @@ class Planner final : public StepBuilder {
     weight_bytes_ += count * sizeof(float);
     return cache_.get(node_->outputs.at(0)->name, key, count, fill);
   }
-  PackedWeights pack_later(const std::string& key, size_t count,
-                           std::function<void(float*)> fill) override {
+  PackedWeights pack_later(const std::string& key, size_t count, int64_t pieces,
+                           FillPiece fill) override {
     weight_bytes_ += count * sizeof(float);
-    return cache_.get_later(node_->outputs.at(0)->name, key, count, std::move(fill));
+    return cache_.get_later(node_->outputs.at(0)->name, key, count, pieces, std::move(fill));
   }
   void emit(std::unique_ptr<Kernel> kernel, std::string kernel_name) override {
     kernel_ = std::move(kernel);
@@ -207,8 +207,7 @@ TensorDesc Planner::use_input_as(int index, const Strides& strides) {
 
 void Planner::set_output(int index, TensorDesc desc) {
   require(desc.shape == output_shape(index), ErrorCode::kInternal, node_->op->name(),
-          " declares output ", index, " as ", to_string(desc.shape), ", inferred ",
-          to_string(output_shape(index)));
+          " declares output ", index, " as ", desc.shape, ", inferred ", output_shape(index));
   outputs_.emplace_back(index, std::move(desc));
 }
 
@@ -280,8 +279,7 @@ void Planner::alias(int index, int input, TensorDesc desc, int64_t offset) {
   const Value* output = node_->outputs.at(static_cast<size_t>(index));
   const Value* source = input_value(input);
   require(desc.shape == output_shape(index), ErrorCode::kInternal, node_->op->name(),
-          " aliases output ", index, " as ", to_string(desc.shape), ", inferred ",
-          to_string(output_shape(index)));
+          " aliases output ", index, " as ", desc.shape, ", inferred ", output_shape(index));
   Place place =
       source->is_constant() ? constant_place(source, row_major(source->shape)) : place_of(source);
   place.operand.offset += offset;

@@ -12,6 +12,8 @@ namespace {
 /// Bytes packed from one release of the originals to the next: it bounds what is in memory twice.
 constexpr size_t kReleaseEvery = size_t{4} << 20;
 
+constexpr size_t kSmallestSlab = size_t{16} << 10, kLargestSlab = size_t{32} << 20;
+
 /// In saved weights, so that the next ones are aligned as well.
 int64_t padded(size_t count) {
   return static_cast<int64_t>(align_up(count * sizeof(float)) / sizeof(float));
@@ -30,8 +32,21 @@ PackedWeights mapped(const Constant& saved, const std::string& name, size_t coun
 
 }  // namespace
 
-std::shared_ptr<AlignedBuffer> PackCache::allocate(const std::string& name, size_t count,
-                                                   Entry*& entry) {
+PackedWeights PackCache::new_memory(size_t count, float*& memory) {
+  const size_t bytes = align_up(count * sizeof(float));
+  if (!slab_ || slab_->size() - slab_used_ < bytes) {
+    // As much again as all slabs so far: small models need little, large ones few slabs.
+    const size_t size = std::max(bytes, std::clamp(slabs_size_, kSmallestSlab, kLargestSlab));
+    slab_ = std::make_shared<AlignedBuffer>(size);
+    slab_used_ = 0;
+    slabs_size_ += size;
+  }
+  memory = slab_->floats() + slab_used_ / sizeof(float);
+  slab_used_ += bytes;
+  return PackedWeights(memory, slab_);
+}
+
+float* PackCache::allocate(const std::string& name, size_t count, Entry*& entry) {
   const auto found = entries_.find(name);
   if (found != entries_.end()) {
     entry = &found->second;
@@ -42,9 +57,10 @@ std::shared_ptr<AlignedBuffer> PackCache::allocate(const std::string& name, size
     entry = &(entries_[name] = {mapped(saved->second, name, count), count});
     return nullptr;
   }
-  auto buffer = std::make_shared<AlignedBuffer>(count * sizeof(float));
-  entry = &(entries_[name] = {PackedWeights(buffer->floats(), buffer), count});
-  return buffer;
+  float* memory = nullptr;
+  PackedWeights weights = new_memory(count, memory);
+  entry = &(entries_[name] = {std::move(weights), count});
+  return memory;
 }
 
 void PackCache::note_packed(size_t bytes) {
@@ -61,25 +77,26 @@ PackedWeights PackCache::get(const std::string& owner, const std::string& key, s
   const std::lock_guard lock(mutex_);
   const std::string name = owner + ": " + key;
   Entry* entry = nullptr;
-  if (const auto buffer = allocate(name, count, entry)) {
+  if (float* memory = allocate(name, count, entry)) {
     try {
-      fill(buffer->floats());
+      fill(memory);
     } catch (...) {
       entries_.erase(name);
       throw;
     }
-    note_packed(buffer->size());
+    note_packed(count * sizeof(float));
   }
   return entry->weights;
 }
 
 PackedWeights PackCache::get_later(const std::string& owner, const std::string& key, size_t count,
-                                   std::function<void(float*)> fill) {
+                                   int64_t pieces, FillPiece fill) {
   const std::lock_guard lock(mutex_);
   std::string name = owner + ": " + key;
   Entry* entry = nullptr;
-  if (auto buffer = allocate(name, count, entry)) {
-    pending_.push_back({std::move(name), std::move(buffer), std::move(fill)});
+  if (float* memory = allocate(name, count, entry)) {
+    const auto bytes = static_cast<int64_t>(count * sizeof(float));
+    pending_.push_back({std::move(name), memory, bytes, pieces, std::move(fill)});
   }
   return entry->weights;
 }
@@ -87,22 +104,25 @@ PackedWeights PackCache::get_later(const std::string& owner, const std::string& 
 size_t PackCache::pending_bytes() const {
   const std::lock_guard lock(mutex_);
   size_t bytes = 0;
-  for (const Pending& pending : pending_) bytes += pending.buffer->size();
+  for (const Pending& pending : pending_) bytes += static_cast<size_t>(pending.bytes);
   return bytes;
 }
 
 void PackCache::finish(Team& team) {
-  // The largest first: threads then end at about the same time.
-  std::stable_sort(pending_.begin(), pending_.end(), [](const Pending& a, const Pending& b) {
-    return a.buffer->size() > b.buffer->size();
-  });
+  std::vector<std::pair<const Pending*, int64_t>> pieces;
+  for (const Pending& pending : pending_) {
+    for (int64_t piece = 0; piece < pending.pieces; ++piece) pieces.emplace_back(&pending, piece);
+  }
+  std::vector<std::vector<float>> scratch(static_cast<size_t>(team.size()));
   std::exception_ptr error;
-  team.for_each(static_cast<int64_t>(pending_.size()), [&](int64_t task, int) {
-    const Pending& pending = pending_[static_cast<size_t>(task)];
+  team.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t task, int worker) {
+    const Pending& pending = *pieces[static_cast<size_t>(task)].first;
+    const int64_t piece = pieces[static_cast<size_t>(task)].second;
     try {
-      pending.fill(pending.buffer->floats());
+      pending.fill(pending.memory, piece, scratch[static_cast<size_t>(worker)]);
       const std::lock_guard lock(mutex_);
-      note_packed(pending.buffer->size());
+      const auto part = [&](int64_t n) { return pending.bytes * n / pending.pieces; };
+      note_packed(static_cast<size_t>(part(piece + 1) - part(piece)));
     } catch (...) {
       const std::lock_guard lock(mutex_);
       error = std::current_exception();

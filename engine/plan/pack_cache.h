@@ -31,10 +31,9 @@ class PackCache {
   /// Throws kFormat if saved weights do not have `count` elements.
   PackedWeights get(const std::string& owner, const std::string& key, size_t count,
                     const std::function<void(float*)>& fill);
-  /// The same, but `fill` is called by finish(): until then the memory is zero. `fill` owns all
-  /// that it needs and may run on any thread.
+  /// The same, but finish() calls `fill`, for every piece once: until then the memory is zero.
   PackedWeights get_later(const std::string& owner, const std::string& key, size_t count,
-                          std::function<void(float*)> fill);
+                          int64_t pieces, FillPiece fill);
   /// Bytes of what has been put off.
   size_t pending_bytes() const;
   /// Fills what has been put off, on all threads of `team`. Throws what a `fill` threw.
@@ -54,16 +53,21 @@ class PackCache {
   };
   struct Pending {
     std::string name;
-    std::shared_ptr<AlignedBuffer> buffer;
-    std::function<void(float*)> fill;
+    float* memory;
+    int64_t bytes, pieces;
+    FillPiece fill;
   };
-  /// Null, with the weights in `entry`, if there is nothing to be done.
-  std::shared_ptr<AlignedBuffer> allocate(const std::string& name, size_t count, Entry*& entry);
+  /// The entry's memory if it has still to be filled, else null.
+  float* allocate(const std::string& name, size_t count, Entry*& entry);
+  PackedWeights new_memory(size_t count, float*& memory);
   void note_packed(size_t bytes);
 
   mutable std::mutex mutex_;
   std::map<std::string, Entry> entries_;
   std::vector<Pending> pending_;
+  // Weights lie one behind the other in slabs: pages are few and full, and large ones are used.
+  std::shared_ptr<AlignedBuffer> slab_;
+  size_t slab_used_ = 0, slabs_size_ = 0;
   Saved saved_;
   size_t bytes_ = 0;
   std::function<void()> release_;

@@ -13,8 +13,8 @@
 namespace plica {
 namespace {
 
-/// Changes with the layout of packed weights.
-constexpr const char* kFormat = "1";
+/// Changes with the layout of packed weights and with the fingerprints of constants.
+constexpr const char* kFormat = "2";
 
 std::string model_fingerprint(const Graph& graph) {
   Fingerprint hash;

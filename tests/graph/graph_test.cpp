@@ -33,6 +33,32 @@ TEST_CASE("a constant applies its factors when it is read") {
   CHECK(turned.to_floats() == std::vector<float>{1, 4, 2, 5, 3, 6});
 }
 
+TEST_CASE("rows of a constant are those of its elements") {
+  const auto check = [](const Constant& whole) {
+    REQUIRE(whole.has_rows());
+    const std::vector<double> all = whole.to_doubles();
+    const int64_t width = whole.count() / whole.shape()[0];
+    for (int64_t begin = 0; begin < whole.shape()[0]; ++begin) {
+      for (int64_t end = begin; end <= whole.shape()[0]; ++end) {
+        const Constant some = whole.rows(begin, end);
+        CHECK(some.shape()[0] == end - begin);
+        CHECK(some.to_doubles() ==
+              std::vector<double>(all.begin() + begin * width, all.begin() + end * width));
+      }
+    }
+  };
+  const Constant w = Constant::from_floats({3, 4}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+  check(w);
+  check(w.scaled(0, {2, 10, 100}).scaled(1, {1, 0.5, 1, 3}));
+  check(w.rearranged({3, 4}, {1, 0}, {4, 3}));
+  check(w.rearranged({3, 2, 2}, {0, 2, 1}, {3, 4}).scaled(0, {2, 3, 4}));
+  CHECK(w.rows(1, 3).raw_bytes() == w.raw_bytes() + 4 * sizeof(float));
+  CHECK_FALSE(w.rearranged({3, 4}, {1, 0}, {12}).has_rows());
+  CHECK_FALSE(Constant::scalar(1).has_rows());
+  CHECK_THROWS_AS(w.rows(2, 4), Error);
+  CHECK_THROWS_AS(w.rows(-1, 2), Error);
+}
+
 TEST_CASE("symbolic sizes evaluate and print") {
   const Dim n = Dim::symbol("n");
   const Dim d = Dim::apply(Dim::Operator::kMul, n, 49);

@@ -111,6 +111,37 @@ TEST_CASE("igemm agrees with float64 around its tile sizes and stays inside", "[
   });
 }
 
+TEST_CASE("igemm packs columns by pieces as it packs them at once", "[igemm]") {
+  IgemmShape shape;
+  shape.n = 1;
+  shape.axis[2].taps = 3;
+  shape.groups = 2;
+  shape.ic = GENERATE(5, 64, 171);  // the last with two slices of K
+  shape.oc = 150;
+  const int64_t taps[] = {0, 1, 2};
+  const std::vector<float> w = random_floats(static_cast<size_t>(2 * 150 * shape.ic * 3), 4);
+  const IgemmWeights weights{.data = w.data(),
+                             .group_stride = 150 * shape.ic * 3,
+                             .oc_stride = shape.ic * 3,
+                             .ic_stride = 3,
+                             .tap_offset = taps};
+  test::for_each_target([&] {
+    const size_t size = igemm_packed_size(shape);
+    AlignedBuffer whole(size * sizeof(float)), parts(size * sizeof(float));
+    igemm_pack(shape, weights, whole.floats());
+    const int64_t width = 2 * igemm_tile().panel;
+    for (int64_t group : {1, 0}) {
+      for (int64_t first = 0; first < shape.oc; first += width) {
+        IgemmWeights from = weights;
+        from.data += group * weights.group_stride + first * weights.oc_stride;
+        igemm_pack_columns(shape, from, {group, first, std::min(width, shape.oc - first)},
+                           parts.floats());
+      }
+    }
+    CHECK(std::equal(whole.floats(), whole.floats() + size, parts.floats()));
+  });
+}
+
 TEST_CASE("igemm gives a row the same bits in every block", "[igemm]") {
   const int64_t depth = GENERATE(7, 512, 600);
   const Product p(40, depth, 70);

@@ -88,7 +88,7 @@ struct Packed {
     const int64_t taps[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
     winograd_pack(p.shape(), m,
                   {.data = p.w.data(), .oc_stride = p.ic * 9, .ic_stride = 9, .tap_offset = taps},
-                  weights.floats());
+                  {.count = p.shape().oc}, weights.floats());
     igemm_pack_bias(p.shape(), p.bias.data(), bias.floats());
   }
   AlignedBuffer weights, bias;
@@ -195,6 +195,27 @@ double largest(const std::vector<double>& values) {
   double most = 0;
   for (const double value : values) most = std::max(most, std::fabs(value));
   return most;
+}
+
+TEST_CASE("winograd packs columns by pieces as it packs them at once", "[winograd]") {
+  const Problem p(1, 5, GENERATE(97, 150), 6, 6, 1);
+  const int64_t taps[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+  test::for_each_target([&] {
+    for (const int m : {2, 4}) {
+      const Packed whole(p, m);
+      AlignedBuffer parts(whole.weights.size());
+      const int64_t width = igemm_tile().panel;
+      for (int64_t first = 0; first < p.oc; first += width) {
+        winograd_pack(p.shape(), m,
+                      {.data = p.w.data() + first * p.ic * 9,
+                       .oc_stride = p.ic * 9,
+                       .ic_stride = 9,
+                       .tap_offset = taps},
+                      {0, first, std::min(width, p.oc - first)}, parts.floats());
+      }
+      CHECK(std::equal(parts.data(), parts.data() + parts.size(), whole.weights.data()));
+    }
+  });
 }
 
 TEST_CASE("winograd agrees with float64 on odd shapes and stays inside", "[winograd]") {

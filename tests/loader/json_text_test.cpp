@@ -1,6 +1,12 @@
 #include "engine/loader/json_text.h"
 
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+#include <string_view>
 
 #include "engine/base/fail.h"
 #include "engine/loader/dim_text.h"
@@ -74,6 +80,124 @@ TEST_CASE("json: what is not strict JSON is refused with its place", "[loader][m
   std::string deep = "1";
   for (size_t i = 0; i < kMaxJsonDepth; ++i) deep = "[" + deep + "]";
   CHECK_NOTHROW(parse_json(deep));
+}
+
+TEST_CASE("json: members are found among few and among many", "[loader]") {
+  for (const int count : {1, 8, 9, 100}) {
+    std::string text = "{";
+    for (int i = 0; i < count; ++i) {
+      text += concat(i ? "," : "", "\"k", i * 7 % count, "_", i, "\":", i);
+    }
+    const Json json = parse_json(text + "}");
+    for (int i = 0; i < count; ++i) CHECK(json.integer(concat("k", i * 7 % count, "_", i)) == i);
+    CHECK(json.find("k") == nullptr);
+    CHECK(json.find("l") == nullptr);
+    CHECK(message_of([&] { parse_json(text + ", \"k0_0\": 1}"); }).ends_with("key 'k0_0'"));
+  }
+}
+
+TEST_CASE("json: escapes", "[loader]") {
+  CHECK(parse_json(R"("\"\\\/\b\f\n\r\t")").as_text("x") == "\"\\/\b\f\n\r\t");
+  CHECK(parse_json(R"("\u0041\u00E9\u20ac\ud83d\ude00")").as_text("x") ==
+        "A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+  CHECK(parse_json(R"("\u0000")").as_text("x") == std::string(1, '\0'));
+  for (const char* text : {R"("\x")", R"("\u12")", R"("\u12g4")", R"("\u+123")", R"("\udc00")",
+                           R"("\ud800\u0041")", R"("\ud800\n")", R"("\)", R"("\u)"}) {
+    INFO(text);
+    CHECK(message_of([&] { parse_json(text); }).starts_with("JSON, byte"));
+  }
+}
+
+/// Whether nlohmann's parser reads the same.
+bool same(const Json& ours, const nlohmann::json& theirs) {
+  if (const auto* list = ours.get_if<Json::Array>()) {
+    return theirs.is_array() &&
+           std::equal(list->begin(), list->end(), theirs.begin(), theirs.end(), same);
+  }
+  if (const auto* object = ours.get_if<Json::Object>()) {
+    return theirs.is_object() && object->members.size() == theirs.size() &&
+           std::all_of(object->members.begin(), object->members.end(), [&](const auto& member) {
+             return theirs.contains(member.first) && same(member.second, theirs[member.first]);
+           });
+  }
+  if (const auto* text = ours.get_if<std::string>()) return theirs == *text;
+  if (const auto* flag = ours.get_if<bool>()) return theirs == *flag;
+  if (const auto* integer = ours.get_if<int64_t>()) {
+    return theirs.is_number_integer() && theirs == *integer;
+  }
+  if (const auto* number = ours.get_if<double>()) {
+    return theirs.is_number_float() && theirs.get<double>() == *number;
+  }
+  return theirs.is_null();
+}
+
+TEST_CASE("json: agrees with another parser on damaged texts", "[loader][fuzz]") {
+  const std::string valid =
+      R"({"a": [1, -20, 0.5, 1e3, -1.25E-7, 4e+2, -0, 0.0], "b": {"": true, "c": false, "\u00e9\n": null},)"
+      "\n\t\"d\": \"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \\ud83d\\ude00\", \"e\": [[], {}, "
+      "[[[\"\"]]]]}";
+  const std::string_view pieces[] = {"0",
+                                     "1",
+                                     "-",
+                                     ".",
+                                     "e",
+                                     "E",
+                                     "+",
+                                     "\"",
+                                     "\\",
+                                     "u",
+                                     "d",
+                                     "8",
+                                     ",",
+                                     ":",
+                                     "[",
+                                     "]",
+                                     "{",
+                                     "}",
+                                     " ",
+                                     "\n",
+                                     "\x80",
+                                     "\xbf",
+                                     "\xc0",
+                                     "\xe0",
+                                     "\xed\xa0\x80",
+                                     "\xf4\x90\x80\x80",
+                                     "\x7f",
+                                     "true",
+                                     "null",
+                                     "1e400",
+                                     "12345678901234567890",
+                                     "\x01"};
+  std::mt19937 random(1);
+  const auto below = [&](size_t n) { return static_cast<size_t>(random() % n); };
+  int read = 0, refused = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string text = valid;
+    for (size_t edits = below(3) + (i > 0); edits > 0; --edits) {
+      const size_t where = below(text.size() + 1);
+      if (below(2)) text.erase(where, below(4));
+      if (below(2)) text.insert(std::min(where, text.size()), pieces[below(std::size(pieces))]);
+    }
+    INFO(text);
+    const nlohmann::json theirs = nlohmann::json::parse(text, nullptr, false);
+    try {
+      const Json ours = parse_json(text);
+      ++read;
+      REQUIRE_FALSE(theirs.is_discarded());
+      REQUIRE(same(ours, theirs));
+    } catch (const Error& error) {
+      ++refused;
+      const std::string what = error.what();
+      INFO(what);
+      // What the other one lets pass.
+      const bool stricter = what.find("duplicate key") != what.npos ||
+                            what.find("outside 64 bits") != what.npos ||
+                            what.find("underflow") != what.npos;
+      REQUIRE((theirs.is_discarded() || stricter));
+    }
+  }
+  CHECK(read > 1000);
+  CHECK(refused > 1000);
 }
 
 TEST_CASE("sizes: both notations", "[loader]") {

@@ -11,6 +11,21 @@ using namespace test;
 
 TEST_CASE("crc32 of a known string", "[loader]") { CHECK(crc_of("123456789") == 0xcbf43926); }
 
+TEST_CASE("crc32 is the remainder of a division, for any length", "[loader]") {
+  std::string text;
+  for (int length = 0; length < 40; ++length) {
+    uint32_t remainder = 0xffffffff;
+    for (const char c : text) {
+      remainder ^= static_cast<unsigned char>(c);
+      for (int bit = 0; bit < 8; ++bit) {
+        remainder = remainder >> 1 ^ (remainder & 1 ? 0xedb88320u : 0);
+      }
+    }
+    CHECK(crc_of(text) == ~remainder);
+    text.push_back(static_cast<char>(length * 37 + 200));
+  }
+}
+
 TEST_CASE("zip: a file that is cut anywhere is refused", "[loader][malformed]") {
   const TempDir dir;
   const ZipFile zip = make_zip(Pt2Parts().entries());

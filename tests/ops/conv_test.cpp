@@ -115,6 +115,14 @@ TEST_CASE("convolution in one and three dimensions, unbatched, same and grouped"
   check(make_graph<Conv>({{0, 4, 6, 7}, {8, 4, 3, 3}}, {.padding = {1}}));
 }
 
+TEST_CASE("weights so large that they are packed by pieces", "[conv]") {
+  check(make_graph<Linear>({{2, 700}, {601, 700}}, {.has_bias = true}));
+  check(make_graph<Linear>({{2, 700}, {700, 601}}, {.weight_is_kn = true}));
+  check(make_graph<Linear>({{2, 700}, {601, 700}}, {.alpha = 0.5}));
+  check(make_graph<Conv>({{1, 600, 3, 2}, {402, 300, 2, 2}}, {.groups = 2}));
+  check(make_graph<Conv>({{1, 150, 5, 4}, {140, 150, 3, 3}}, {.stride = {2}, .padding = {1}}));
+}
+
 TEST_CASE("depthwise convolution", "[conv]") {
   const int64_t channels = GENERATE(1, 3, 16, 31, 70, 136);
   const int64_t multiplier = GENERATE(1, 2);

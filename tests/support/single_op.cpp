@@ -65,9 +65,12 @@ class Builder final : public StepBuilder {
     fill(data->floats());
     return PackedWeights(data->floats(), data);
   }
-  PackedWeights pack_later(const std::string& key, size_t count,
-                           std::function<void(float*)> fill) override {
-    return pack(key, count, fill);
+  PackedWeights pack_later(const std::string& key, size_t count, int64_t pieces,
+                           FillPiece fill) override {
+    return pack(key, count, [&](float* packed) {
+      std::vector<float> scratch;
+      for (int64_t i = 0; i < pieces; ++i) fill(packed, i, scratch);
+    });
   }
   void emit(std::unique_ptr<Kernel> k, std::string name) override {
     kernel = std::move(k);
