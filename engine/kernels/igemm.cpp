@@ -27,7 +27,7 @@ namespace plica::igemm {
 inline int64_t slice_depth(const IgemmShape& shape) {
   bool pixels = shape.taps() == 1;
   for (const IgemmAxis& axis : shape.axis) pixels = pixels && axis.stride == 1;
-  const int64_t most = pixels ? 1024 : 256;
+  const int64_t most = pixels ? 1024 : 512;
   const int64_t depth = shape.depth();
   if (depth <= most) return std::max<int64_t>(depth, 1);
   const int64_t slices = (depth + most - 1) / most;
@@ -414,6 +414,8 @@ void igemm_pack_bias(const IgemmShape& shape, const float* bias, float* packed) 
     std::copy_n(bias + group * shape.oc, shape.oc, packed + group * padded);
   }
 }
+
+int64_t igemm_max_rows(const IgemmShape& shape) { return igemm::is_plain(shape) ? 224 : 112; }
 
 size_t igemm_scratch_bytes(const IgemmShape& shape, int64_t rows) {
   const int64_t gathered = igemm::is_plain(shape) ? 0 : igemm::row_floats(shape);

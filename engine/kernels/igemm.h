@@ -88,8 +88,9 @@ struct IgemmBlock {
   int64_t panel = 0, panels = 0;
 };
 
-/// Rows of a block at most: what the scratch memory is sized for.
-inline constexpr int64_t kIgemmMaxRows = 224;
+/// Rows of a block at most: what the scratch memory is sized for, and what its inputs, which may
+/// have to be gathered there, leave of the second level of the cache.
+int64_t igemm_max_rows(const IgemmShape& shape);
 
 /// Bytes of scratch memory for blocks of at most `rows` rows.
 size_t igemm_scratch_bytes(const IgemmShape& shape, int64_t rows);
@@ -99,7 +100,7 @@ size_t igemm_scratch_bytes(const IgemmShape& shape, int64_t rows);
 /// null unless the epilogue has one. The bits of an output element depend on its inputs and K
 /// alone: not on the block, the tile or the place in the batch that it is computed in. Sums are
 /// taken over slices of K in order, the first from the bias on, and the slices' sums are added in
-/// order. Slices have at most S = 256 products, 1024 where K is the channels of one pixel. Error of
+/// order. Slices have at most S = 512 products, 1024 where K is the channels of one pixel. Error of
 /// an element: below (min(K, S) + K / S + 2) * 2^-24 * (|bias| + sum |x w|).
 void igemm_run(const IgemmShape& shape, const BoundEpilogue& epilogue, const IgemmBlock& block,
                const float* src, const float* packed, const float* residual, float* dst,

@@ -24,7 +24,7 @@ Split split(const IgemmShape& shape, IgemmTile tile, int threads) {
   const int64_t blocks_per_thread = gathers ? 2 : 3;
   const int64_t rows = shape.rows(), panels = divide_up(shape.oc, tile.panel);
   if (rows == 0 || panels == 0) return {};
-  Split best{divide_up(rows, kIgemmMaxRows), 1, shape.groups};
+  Split best{divide_up(rows, igemm_max_rows(shape)), 1, shape.groups};
   const int64_t wanted = threads == 1 ? 1 : threads * blocks_per_thread;
   if (best.tasks() >= wanted) return best;
   const int64_t inputs = rows * (gathers ? 3 : 1);
@@ -106,7 +106,7 @@ class IgemmKernel final : public Kernel {
     const int64_t width = part.shape.axis[2].out;
     const int64_t first = (image * rows_.out_rows + out.begin) * width;
     const int64_t pixels = out.count() * width;
-    const int64_t blocks = divide_up(pixels, kIgemmMaxRows);
+    const int64_t blocks = divide_up(pixels, igemm_max_rows(part.shape));
     const float* residual = operands_.residual < 0 ? nullptr : args.in[operands_.residual];
     IgemmBlock block;
     block.panels = divide_up(part.shape.oc, tile_.panel);
@@ -136,7 +136,8 @@ class IgemmKernel final : public Kernel {
 size_t igemm_bytes_per_thread(const std::vector<IgemmPart>& parts) {
   size_t bytes = 0;
   for (const auto& [shape, packed, epilogue] : parts) {
-    bytes = std::max(bytes, igemm_scratch_bytes(shape, std::min(shape.rows(), kIgemmMaxRows)));
+    bytes =
+        std::max(bytes, igemm_scratch_bytes(shape, std::min(shape.rows(), igemm_max_rows(shape))));
   }
   return align_up(bytes);
 }

@@ -44,7 +44,8 @@ class MatmulKernel final : public Kernel {
                   .tap_offset = &kNoOffset},
                  packed + i * packed_floats_);
     });
-    const int64_t row_blocks = (shape_.rows() + kIgemmMaxRows - 1) / kIgemmMaxRows;
+    const int64_t most = igemm_max_rows(shape_);
+    const int64_t row_blocks = (shape_.rows() + most - 1) / most;
     const int64_t panels = (shape_.oc + tile_.panel - 1) / tile_.panel;
     const auto items = static_cast<int64_t>(problem_.items.size());
     team.for_each(items * row_blocks, [&](int64_t task, int worker) {
@@ -83,7 +84,7 @@ MatmulWorkspace matmul_workspace(const MatmulProblem& problem) {
   const IgemmShape shape = shape_of(problem);
   const size_t packed = align_up(igemm_packed_size(shape) * sizeof(float));
   return {packed * problem.right_offset.size(),
-          align_up(igemm_scratch_bytes(shape, std::min(shape.rows(), kIgemmMaxRows)))};
+          align_up(igemm_scratch_bytes(shape, std::min(shape.rows(), igemm_max_rows(shape))))};
 }
 
 std::unique_ptr<Kernel> make_matmul(MatmulProblem problem, std::shared_ptr<const void> owner) {
