@@ -43,6 +43,8 @@ class StepBuilder {
   virtual bool use_onednn() const = 0;
   /// Accuracy::kStrict: no algorithm that rounds much worse than direct summation.
   virtual bool strict() const { return false; }
+  /// Algorithms are chosen as for one sample, whatever the batch.
+  virtual bool batch_invariant() const { return false; }
 
   /// Shape of an input, or the memory it lies in as things stand (constants: row-major).
   virtual const Shape& input_shape(int index) const = 0;

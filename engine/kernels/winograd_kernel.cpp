@@ -77,7 +77,7 @@ class WinogradKernel final : public Kernel {
 
 // Costs in multiplications: what else the time goes to, in units of the time that the implicit GEMM
 // takes for one multiplication and addition. Fitted to the measurements in bench/README.md.
-int winograd_choice(const IgemmShape& batch, bool strict) {
+int winograd_choice(const IgemmShape& shape, bool strict) {
   // A float of transformed inputs or products: made and read.
   constexpr double kTransform = 14;
   // A float of weights, which come from memory once for each run. This is what speaks against large
@@ -88,11 +88,7 @@ int winograd_choice(const IgemmShape& batch, bool strict) {
   // A matrix product with fewer rows takes as long as with these.
   constexpr int64_t kRows = 8;
 
-  // As for one sample, whatever the batch: each sample has the bits that it has alone, and the
-  // weights are packed once.
-  IgemmShape shape = batch;
-  shape.n = 1;
-  if (!is_winograd_shape(shape) || batch.rows() == 0) return 0;
+  if (!is_winograd_shape(shape) || shape.rows() == 0) return 0;
   const auto ic = static_cast<double>(shape.ic);
   const auto oc = static_cast<double>(igemm_padded_columns(shape));
   // Transforms work on whole vectors.

@@ -9,9 +9,8 @@
 
 namespace plica {
 
-/// The tile that should compute `shape`, whatever its batch: 4, 2, or 0 for direct summation.
-/// `strict`: at most 2.
-int winograd_choice(const IgemmShape& batch, bool strict);
+/// The tile that should compute `shape`: 4, 2, or 0 for direct summation. `strict`: at most 2.
+int winograd_choice(const IgemmShape& shape, bool strict);
 
 /// Tiles of a block, at most. For speed alone: the bits do not depend on it.
 int64_t winograd_block_tiles(const IgemmShape& shape, int m);

@@ -212,7 +212,9 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
     if (emit_onednn(builder, epilogue, operands, phases[0].shape, from, read, bias)) return;
   }
   const ConvCandidate* candidate = kConvCandidates;
-  while (!candidate->fits(phases[0].shape, builder.strict())) ++candidate;
+  IgemmShape chosen_for = phases[0].shape;
+  if (builder.batch_invariant()) chosen_for.n = std::min<int64_t>(chosen_for.n, 1);
+  while (!candidate->fits(chosen_for, builder.strict())) ++candidate;
   std::vector<IgemmPart> parts;
   for (size_t i = 0; i < phases.size(); ++i) {
     const IgemmShape& shape = phases[i].shape;

@@ -39,6 +39,7 @@ class Planner final : public StepBuilder {
   const Bindings& bindings() const override { return bindings_; }
   bool use_onednn() const override { return options_.onednn; }
   bool strict() const override { return options_.strict; }
+  bool batch_invariant() const override { return options_.batch_invariant; }
   const Shape& input_shape(int index) const override { return shapes_.at(input_value(index)); }
   const Shape& output_shape(int index) const override {
     return shapes_.at(node_->outputs.at(static_cast<size_t>(index)));

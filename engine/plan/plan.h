@@ -31,9 +31,10 @@ struct ChainLimits {
 struct PlanOptions {
   int threads = 1;  ///< Scratch memory is laid out for this many.
   bool onednn = false;
-  bool strict = false;       ///< Accuracy::kStrict.
-  bool keep_values = false;  ///< No memory is used twice: every value can be read after a run.
-  ChainLimits chains = {};   ///< Unless keep_values.
+  bool strict = false;           ///< Accuracy::kStrict.
+  bool batch_invariant = false;  ///< LoadOptions::batch_invariant.
+  bool keep_values = false;      ///< No memory is used twice: every value can be read after a run.
+  ChainLimits chains = {};       ///< Unless keep_values.
 
   bool operator==(const PlanOptions&) const = default;
 };

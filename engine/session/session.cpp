@@ -39,6 +39,7 @@ void Session::Impl::prepare(const std::vector<Shape>& input_shapes) {
   PlanOptions options;
   options.onednn = model->options.onednn;
   options.strict = model->options.accuracy == Accuracy::kStrict;
+  options.batch_invariant = model->options.batch_invariant;
   options.keep_values = keep_values_;
   options.threads = wanted_threads_ > 0 ? wanted_threads_ : available_cpus();
   executor_.bind(model->plan(input_shapes, options));

@@ -52,6 +52,11 @@ struct LoadOptions {
   /// threads and any place in the batch). load() throws Error (kUsage) in a build without oneDNN.
   bool onednn = false;
   Accuracy accuracy = Accuracy::kDefault;
+  /// Give a sample the same bits in batches of any size, by choosing algorithms as for one sample.
+  /// Otherwise 3x3 convolutions of small images may use Winograd's algorithm in large batches only:
+  /// the last bits of a sample then depend on the size of its batch, though never on its place in
+  /// the batch or on the number of threads. bench/README.md has the price.
+  bool batch_invariant = false;
   /// A file of save_plan(): the weights in it are mapped and shared between processes instead of
   /// packed anew, which takes most of the time until the first result. If it was saved for another
   /// model, other options, another instruction set or version of Plica, it is not used, and notes()

@@ -302,6 +302,30 @@ TEST_CASE("strict accuracy keeps convolutions near direct summation", "[conv]") 
   });
 }
 
+TEST_CASE("batch_invariant gives a sample the bits that it has alone", "[conv]") {
+  const Shape one{1, 96, 4, 4}, many{16, 96, 4, 4};
+  const auto kernel = [](const Shape& x, bool batch_invariant) {
+    const auto graph = make_graph<Conv>({x, {96, 96, 3, 3}}, {.padding = {1}});
+    PackCache cache;
+    PlanOptions options;
+    options.batch_invariant = batch_invariant;
+    return make_plan(graph, {x}, cache, options).steps.at(1).kernel_name;
+  };
+  CHECK(kernel(one, false) == "igemm");
+  CHECK(kernel(many, false) == "winograd 2x2");
+  CHECK(kernel(one, true) == "igemm");
+  CHECK(kernel(many, true) == "igemm");
+
+  const auto run = [&](const Array& x) {
+    const auto graph = make_graph<Conv>({x.shape, {96, 96, 3, 3}}, {.padding = {1}});
+    return run_planned(graph, {x}, {.batch_invariant = true})[0].data;
+  };
+  const Array x = random_array(many, 7);
+  Array first{one, {x.data.begin(), x.data.begin() + 96 * 16}};
+  const auto alone = run(first), together = run(x);
+  CHECK(std::equal(alone.begin(), alone.end(), together.begin()));
+}
+
 TEST_CASE("NaN goes through a convolution with ReLU", "[conv]") {
   Epilogue epilogue;
   epilogue.activation = relu();

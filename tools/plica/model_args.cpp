@@ -43,6 +43,8 @@ void ModelArgs::declare(CLI::App& app) {
       ->transform(CLI::CheckedTransformer(std::map<std::string, Accuracy>{
           {"default", Accuracy::kDefault}, {"strict", Accuracy::kStrict}}))
       ->type_name("default|strict");
+  app.add_flag("--batch-invariant", batch_invariant,
+               "Give a sample the same bits in batches of any size");
   app.add_option("--saved-plan", plan,
                  "Packed weights that `plica convert --output NAME.plan` has saved")
       ->type_name("FILE");
@@ -55,6 +57,7 @@ LoadOptions ModelArgs::load_options() const {
           .copy = copy,
           .onednn = onednn,
           .accuracy = accuracy,
+          .batch_invariant = batch_invariant,
           .plan = plan};
 }
 

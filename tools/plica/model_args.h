@@ -22,6 +22,7 @@ struct ModelArgs {
   std::filesystem::path path, plan;
   bool no_fold = false, no_fuse = false, onednn = false, copy = false;
   Accuracy accuracy = Accuracy::kDefault;
+  bool batch_invariant = false;
   int threads = 0;
 
   void declare_path(CLI::App& app);
