@@ -81,6 +81,10 @@ using D = hn::ScalableTag<float>;
 constexpr int kConflictRows = 6;
 /// With sums at most this long, the processor does not foresee the rows of the next tile in time.
 constexpr int64_t kShortSum = 256;
+/// With sums at most this long, inputs and outputs are more traffic than weights, if those are in
+/// the second level of the cache.
+constexpr int64_t kShortestSum = 128;
+constexpr int64_t kNearWeightBytes = 256 * 1024;
 
 /// May write up to a vector more than `count` to `dst`.
 HWY_INLINE void gather_copy(const float* HWY_RESTRICT src, float* HWY_RESTRICT dst, int64_t count) {
@@ -222,11 +226,37 @@ void run_panels(int64_t rows, int64_t wide, int64_t vectors, Tiles tiles) {
     const float* const end = tiles.a + rows_here * tiles.a_stride;
     tiles.a_after = height == rows / count ? first : end;
     if (tiles.depth <= kShortSum && tiles.a_stride == tiles.depth) tiles.ahead_step = 2 * height;
+    tiles.row_step = height;
     functions[height - 1](tiles);
     tiles.a = end;
     tiles.dst_offset += rows_here;
     tiles.residual_offset += rows_here;
     tiles.next += tiles.count * (tiles.depth / 2) * tiles.next_step;
+  }
+}
+
+/// All full panels of the block, rows of a tile's height at a time: weights come from the second
+/// level of the cache again and again, but each input is read and each output written in one go.
+void run_by_rows(int64_t rows, int64_t panels, Tiles tiles) {
+  const int64_t count = (rows + kTileRows - 1) / kTileRows, taller = rows % count;
+  const int64_t width = 2 * static_cast<int64_t>(hn::Lanes(D()));
+  tiles.count = panels;
+  tiles.w_step = tiles.depth * width;
+  tiles.column_step = tiles.columns = width;
+  tiles.next = tiles.w;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t height = rows / count + (i < taller ? 1 : 0);
+    tiles.a_after = tiles.a + height * tiles.a_stride;
+    if (tiles.a_stride == tiles.depth) tiles.ahead_step = 2 * height;
+    if (tiles.residual && i + 1 < count) {
+      // Of the next rows, the columns of all panels in one go.
+      tiles.next = tiles.residual + tiles.residual_offset[height];
+      tiles.next_step = (2 * height * width + tiles.depth - 1) / tiles.depth;
+    }
+    kTiles[1][height - 1](tiles);
+    tiles.a = tiles.a_after;
+    tiles.dst_offset += height;
+    tiles.residual_offset += height;
   }
 }
 
@@ -254,6 +284,9 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
   const int64_t end_panel = block.panel + block.panels;
   const int64_t full_end = std::min(end_panel, s.oc / panels.width());
   const bool pairs = block.rows <= kPairRows || conflicts(tiles.a_stride);
+  const int64_t near_bytes = block.panels * panels.width() * depth * 4;
+  const bool by_rows =
+      depth > 0 && depth <= kShortestSum && near_bytes <= kNearWeightBytes && !pairs;
   for (int64_t i = 0; i < slices; ++i) {
     const int64_t k0 = i * slice, k1 = std::min(depth, k0 + slice);
     if (!plain) gather(s, src, block.row, block.rows, k0, k1, scratch);
@@ -271,7 +304,12 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
       tiles.residual = epilogue.residual ? residual + channel : nullptr;
       tiles.bias = epilogue.bias + block.group * panels.padded() + column;
       tiles.columns = std::min(wide * panels.width(), s.oc - column);
-      run_panels(block.rows, wide, panels.vectors(panel), tiles);
+      if (by_rows && full_end > panel) {
+        wide = full_end - panel;
+        run_by_rows(block.rows, wide, tiles);
+      } else {
+        run_panels(block.rows, wide, panels.vectors(panel), tiles);
+      }
     }
   }
   if (!epilogue.has_tail()) return;

@@ -10,9 +10,11 @@
 #define PLICA_ENGINE_KERNELS_IGEMM_TILE_ONCE_
 namespace plica::igemm {
 
-/// Tiles of the same height, one below the other.
+/// Tiles of the same height: one below the other, or side by side.
 struct Tiles {
   int64_t count;
+  // From one tile to the next, in rows, and in floats of `w` and of the columns.
+  int64_t row_step, w_step, column_step;
   const float* a;    // of the first row
   int64_t a_stride;  // from one row to the next
   const float* w;    // [depth][vectors * lanes]
@@ -31,7 +33,7 @@ struct Tiles {
   int64_t next_step;
   // Likewise within the rows of the tile that follows; 0: they are not fetched ahead.
   int64_t ahead_step;
-  const float* a_after;  // of the tile that follows the last one
+  const float* a_after;  // of the rows that follow the last ones
 };
 
 }  // namespace plica::igemm
@@ -71,20 +73,20 @@ HWY_INLINE V clamp(V lo, V hi, V x) {
 }
 
 /// What run_tiles() does with the sums of a tile if not all columns are real.
-inline HWY_NOINLINE void finish_narrow_tile(const Tiles& t, const int64_t* dst_offset,
-                                            const int64_t* residual_offset, const float* sums,
-                                            int rows, int vectors) {
+inline HWY_NOINLINE void finish_narrow_tile(const Tiles& t, float* first, const int64_t* dst_offset,
+                                            const float* residual, const int64_t* residual_offset,
+                                            const float* sums, int rows, int vectors) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
   for (int r = 0; r < rows; ++r, sums += vectors * lanes) {
     for (int64_t c = 0; c < t.columns; c += lanes) {
       const auto left = static_cast<size_t>(t.columns - c);
-      float* dst = t.dst + dst_offset[r] + c;
+      float* dst = first + dst_offset[r] + c;
       auto y = hn::Load(d, sums + c);
       if (!t.first) y = hn::Add(hn::LoadN(d, dst, left), y);
       if (t.last) {
-        if (t.residual) y = hn::Add(y, hn::LoadN(d, t.residual + residual_offset[r] + c, left));
+        if (residual) y = hn::Add(y, hn::LoadN(d, residual + residual_offset[r] + c, left));
         y = clamp(lo, hi, y);
       }
       hn::StoreN(y, d, dst, left);
@@ -102,12 +104,13 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
   const int64_t panel = t.depth * kPanelVecs * lanes;
   const int64_t stride = t.a_stride, stride3 = 3 * t.a_stride;
   const int64_t *dst_offset = t.dst_offset, *residual_offset = t.residual_offset;
-  const float *a = t.a, *next = t.next;
+  const float *a = t.a, *next = t.next, *weights = t.w, *bias = t.bias, *residual = t.residual;
+  float* dst = t.dst;
   for (int64_t left = t.count; left > 0; --left) {
     V sum[kRows][kVecs];
     HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) {
-      const V start = t.first ? hn::LoadU(d, t.bias + v * lanes) : hn::Zero(d);
+      const V start = t.first ? hn::LoadU(d, bias + v * lanes) : hn::Zero(d);
       HWY_UNROLL(32)
       for (int r = 0; r < kRows; ++r) sum[r][v] = start;
     }
@@ -117,17 +120,17 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
     const float* base[kBases];
     HWY_UNROLL(32)
     for (int i = 0; i < kBases; ++i) base[i] = a + 4 * i * stride;
-    const float* after = left > 1 ? a + kRows * stride : t.a_after;
-    const float* HWY_RESTRICT w = t.w;
+    const float* after = left > 1 && t.row_step > 0 ? a + kRows * stride : t.a_after;
+    const float* HWY_RESTRICT w = weights;
     // What the sums will be added to, unless they take so long that the processor fetches it
     // itself.
-    if (t.last && t.residual && t.depth < kLongSum) {
+    if (t.last && residual && t.depth < kLongSum) {
       HWY_UNROLL(32)
       for (int r = 0; r < kRows; ++r) {
         HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) {
-          __builtin_prefetch(t.residual + residual_offset[r] + v * lanes, 0, 3);
-          __builtin_prefetch(t.dst + dst_offset[r] + v * lanes, 1, 3);
+          __builtin_prefetch(residual + residual_offset[r] + v * lanes, 0, 3);
+          __builtin_prefetch(dst + dst_offset[r] + v * lanes, 1, 3);
         }
       }
     }
@@ -173,25 +176,25 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
         HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) hn::Store(sum[r][v], d, sums + (r * kVecs + v) * lanes);
       }
-      finish_narrow_tile(t, dst_offset, residual_offset, sums, kRows, kVecs);
+      finish_narrow_tile(t, dst, dst_offset, residual, residual_offset, sums, kRows, kVecs);
     } else {
       if (!t.first) {
         HWY_UNROLL(32)
         for (int r = 0; r < kRows; ++r) {
           HWY_UNROLL(32)
           for (int v = 0; v < kVecs; ++v) {
-            const float* before = t.dst + dst_offset[r] + v * lanes;
+            const float* before = dst + dst_offset[r] + v * lanes;
             sum[r][v] = hn::Add(hn::LoadU(d, before), sum[r][v]);
           }
         }
       }
-      if (t.last && t.residual) {
+      if (t.last && residual) {
         HWY_UNROLL(32)
         for (int r = 0; r < kRows; ++r) {
           HWY_UNROLL(32)
           for (int v = 0; v < kVecs; ++v) {
-            const float* residual = t.residual + residual_offset[r] + v * lanes;
-            sum[r][v] = hn::Add(sum[r][v], hn::LoadU(d, residual));
+            const float* from = residual + residual_offset[r] + v * lanes;
+            sum[r][v] = hn::Add(sum[r][v], hn::LoadU(d, from));
           }
         }
       }
@@ -207,13 +210,17 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
       for (int r = 0; r < kRows; ++r) {
         HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) {
-          hn::StoreU(sum[r][v], d, t.dst + dst_offset[r] + v * lanes);
+          hn::StoreU(sum[r][v], d, dst + dst_offset[r] + v * lanes);
         }
       }
     }
-    a += kRows * stride;
-    dst_offset += kRows;
-    residual_offset += kRows;
+    a += t.row_step * stride;
+    dst_offset += t.row_step;
+    residual_offset += t.row_step;
+    weights += t.w_step;
+    bias += t.column_step;
+    dst += t.column_step;
+    if (residual) residual += t.column_step;
   }
 }
 
