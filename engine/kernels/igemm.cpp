@@ -39,9 +39,11 @@ inline int64_t slice_count(const IgemmShape& shape) {
   return depth == 0 ? 1 : (depth + slice - 1) / slice;
 }
 
-/// From one row of the gathered source to the next: a slice of K, and a vector of slack so that
-/// copies may overshoot.
-inline int64_t row_floats(const IgemmShape& shape) { return slice_depth(shape) + 16; }
+/// From one row of the gathered source to the next: a slice of K in whole cache lines, and a vector
+/// of slack so that copies may overshoot.
+inline int64_t row_floats(const IgemmShape& shape) {
+  return (slice_depth(shape) + 15) / 16 * 16 + 16;
+}
 
 /// Panels have 2 vectors, the last one perhaps only 1.
 struct Panels {
