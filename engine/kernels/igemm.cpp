@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "engine/kernels/dispatch.h"
-#include "hwy/cache_control.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/igemm.cpp"
