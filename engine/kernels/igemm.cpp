@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/kernels/dispatch.h"
+#include "engine/kernels/panels.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/igemm.cpp"
@@ -44,15 +45,6 @@ inline int64_t row_floats(const IgemmShape& shape) {
   return (slice_depth(shape) + 15) / 16 * 16 + 16;
 }
 
-/// Panels have 2 vectors, the last one perhaps only 1.
-struct Panels {
-  int64_t lanes, oc;
-  int64_t width() const { return 2 * lanes; }
-  int64_t count() const { return (oc + width() - 1) / width(); }
-  int64_t vectors(int64_t panel) const { return oc - panel * width() > lanes ? 2 : 1; }
-  int64_t padded() const { return (count() - 1) * width() + vectors(count() - 1) * lanes; }
-};
-
 /// Whether output positions are stored one after the other.
 inline bool in_order(const IgemmAxis& axis) {
   return axis.dst_step == 1 && axis.dst_origin == 0 && axis.dst_size == axis.out;
@@ -74,7 +66,6 @@ namespace plica::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
-using igemm::Panels;
 using D = hn::ScalableTag<float>;
 
 /// Rows of a tile whose rows are so far apart that they fall into a few sets of the first level of
@@ -407,7 +398,7 @@ RowRange input_rows(const IgemmAxis& axis, RowRange out) {
 }
 
 int64_t igemm_padded_columns(const IgemmShape& shape) {
-  return igemm::Panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc}.padded();
+  return Panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc}.padded();
 }
 
 size_t igemm_packed_size(const IgemmShape& shape) {
@@ -420,7 +411,7 @@ constexpr int64_t kPackDepth = 64;
 
 void igemm_pack_columns(const IgemmShape& shape, const IgemmWeights& weights,
                         const IgemmColumns& columns, float* packed) {
-  const igemm::Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
+  const Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
   const int64_t depth = shape.depth(), slice = igemm::slice_depth(shape);
   const auto pack = HWY_DYNAMIC_POINTER(pack_piece);
   packed += columns.group * depth * panels.padded();

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "engine/kernels/dispatch.h"
+#include "engine/kernels/panels.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/winograd.cpp"
@@ -54,15 +55,6 @@ struct TileAt {
   }
 };
 
-/// Panels have 2 vectors, the last one perhaps only 1.
-struct Panels {
-  int64_t lanes, oc;
-  int64_t width() const { return 2 * lanes; }
-  int64_t count() const { return divide_up(oc, width()); }
-  int64_t vectors(int64_t panel) const { return oc - panel * width() > lanes ? 2 : 1; }
-  int64_t padded() const { return (count() - 1) * width() + vectors(count() - 1) * lanes; }
-};
-
 /// Scratch memory: inputs [points][tiles][row], products [tiles][points][panel width], and a row of
 /// zeros.
 struct Scratch {
@@ -99,7 +91,6 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 using winograd::Grid;
-using winograd::Panels;
 using winograd::Scratch;
 using winograd::TileAt;
 
@@ -441,7 +432,7 @@ bool is_winograd_shape(const IgemmShape& shape) {
 int64_t winograd_tiles(const IgemmShape& shape, int m) { return winograd::Grid(shape, m).tiles(); }
 
 size_t winograd_packed_size(const IgemmShape& shape, int m) {
-  const winograd::Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
+  const Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
   return static_cast<size_t>((m + 2) * (m + 2) * shape.ic * panels.padded());
 }
 
