@@ -1,5 +1,5 @@
-// Times Winograd's F(2x2, 3x3) and F(4x4, 3x3) against the implicit GEMM on 3x3 layers of known
-// nets, one thread. The candidates take turns, so that a busy machine slows all of them.
+// Times all forms of Winograd's algorithm against the implicit GEMM on layers of known nets, one
+// thread. The candidates take turns, so that a busy machine slows all of them.
 //
 //   winograd_bench [repetitions] [batch] [first layer] [last layer] [tiles of a block]
 
@@ -22,18 +22,45 @@ namespace {
 struct Layer {
   int64_t ic, size, oc;
   const char* net;
+  int64_t taps_y = 3, taps_x = 3;
 };
 
-constexpr Layer kLayers[] = {
-    {64, 56, 64, "resnet"},     {128, 28, 128, "resnet"},   {256, 14, 256, "resnet"},
-    {512, 7, 512, "resnet"},    {64, 224, 64, "vgg unet"},  {64, 112, 128, "vgg"},
-    {128, 112, 128, "vgg"},     {128, 56, 256, "vgg"},      {256, 56, 256, "vgg"},
-    {256, 28, 512, "vgg"},      {512, 28, 512, "vgg"},      {512, 14, 512, "vgg"},
-    {32, 256, 32, "unet"},      {64, 128, 64, "unet"},      {128, 64, 128, "unet"},
-    {256, 32, 256, "unet"},     {512, 16, 512, "unet"},     {128, 56, 32, "densenet"},
-    {128, 28, 32, "densenet"},  {128, 14, 32, "densenet"},  {128, 7, 32, "densenet"},
-    {64, 35, 96, "inception"},  {96, 35, 96, "inception"},  {448, 8, 384, "inception"},
-    {32, 147, 64, "inception"}, {48, 27, 192, "squeezenet"}};
+constexpr Layer kLayers[] = {{64, 56, 64, "resnet"},
+                             {128, 28, 128, "resnet"},
+                             {256, 14, 256, "resnet"},
+                             {512, 7, 512, "resnet"},
+                             {64, 224, 64, "vgg unet"},
+                             {64, 112, 128, "vgg"},
+                             {128, 112, 128, "vgg"},
+                             {128, 56, 256, "vgg"},
+                             {256, 56, 256, "vgg"},
+                             {256, 28, 512, "vgg"},
+                             {512, 28, 512, "vgg"},
+                             {512, 14, 512, "vgg"},
+                             {32, 256, 32, "unet"},
+                             {64, 128, 64, "unet"},
+                             {128, 64, 128, "unet"},
+                             {256, 32, 256, "unet"},
+                             {512, 16, 512, "unet"},
+                             {128, 56, 32, "densenet"},
+                             {128, 28, 32, "densenet"},
+                             {128, 14, 32, "densenet"},
+                             {128, 7, 32, "densenet"},
+                             {64, 35, 96, "inception"},
+                             {96, 35, 96, "inception"},
+                             {448, 8, 384, "inception"},
+                             {32, 147, 64, "inception"},
+                             {48, 27, 192, "squeezenet"},
+                             {48, 35, 64, "inception", 5, 5},
+                             {64, 27, 192, "alexnet", 5, 5},
+                             {128, 17, 128, "inception", 1, 7},
+                             {160, 17, 160, "inception", 7, 1},
+                             {192, 17, 192, "inception", 1, 7},
+                             {192, 17, 192, "inception", 7, 1},
+                             {384, 8, 384, "inception", 1, 3},
+                             {384, 8, 384, "inception", 3, 1},
+                             {64, 64, 64, "enet", 1, 5},
+                             {64, 64, 64, "enet", 5, 1}};
 
 AlignedBuffer random_buffer(int64_t count, double scale) {
   AlignedBuffer buffer(static_cast<size_t>(count) * sizeof(float));
@@ -53,17 +80,25 @@ double seconds(const std::function<void()>& fn) {
 struct Data {
   Data(const Layer& l, int64_t n)
       : x(random_buffer(n * l.size * l.size * l.ic, 1)),
-        w(random_buffer(9 * l.ic * l.oc, 1 / std::sqrt(9 * static_cast<double>(l.ic)))),
+        w(random_buffer(l.taps_y * l.taps_x * l.ic * l.oc,
+                        1 / std::sqrt(static_cast<double>(l.taps_y * l.taps_x * l.ic)))),
         bias(random_buffer(l.oc + 64, 1)) {
     shape.n = n;
     shape.ic = shape.src_pixel = l.ic;
     shape.oc = shape.dst_pixel = l.oc;
+    const int64_t taps_of_axis[] = {1, l.taps_y, l.taps_x};
     for (int i = 1; i < 3; ++i) {
-      shape.axis[i] = {.in = l.size, .out = l.size, .taps = 3, .origin = -1, .dst_size = l.size};
+      shape.axis[i] = {.in = l.size,
+                       .out = l.size,
+                       .taps = taps_of_axis[i],
+                       .origin = -(taps_of_axis[i] / 2),
+                       .dst_size = l.size};
     }
-    for (int64_t i = 0; i < 9; ++i) taps.push_back(i);
-    weights = {
-        .data = w.floats(), .oc_stride = l.ic * 9, .ic_stride = 9, .tap_offset = taps.data()};
+    for (int64_t i = 0; i < shape.taps(); ++i) taps.push_back(i);
+    weights = {.data = w.floats(),
+               .oc_stride = shape.depth(),
+               .ic_stride = shape.taps(),
+               .tap_offset = taps.data()};
   }
   IgemmPart part(const AlignedBuffer& packed) const {
     IgemmPart part{shape, packed.floats(), {}};
@@ -103,15 +138,15 @@ std::unique_ptr<Candidate> direct(Data& data) {
                                      igemm_bytes_per_thread({part}));
 }
 
-std::unique_ptr<Candidate> winograd(Data& data, int m, int64_t tiles) {
+std::unique_ptr<Candidate> winograd(Data& data, const WinogradForm& form, int64_t tiles) {
   auto packed =
-      std::make_shared<AlignedBuffer>(winograd_packed_size(data.shape, m) * sizeof(float));
-  winograd_pack(data.shape, m, data.weights, {.count = data.shape.oc}, packed->floats());
-  if (tiles == 0) tiles = winograd_block_tiles(data.shape, m);
-  tiles = std::min(tiles, winograd_tiles(data.shape, m));
-  std::printf("%4ld ", tiles);
-  return std::make_unique<Candidate>(data, make_winograd(m, data.part(*packed), {}, packed, tiles),
-                                     winograd_bytes_per_thread(m, data.shape, tiles));
+      std::make_shared<AlignedBuffer>(winograd_packed_size(data.shape, form) * sizeof(float));
+  winograd_pack(data.shape, form, data.weights, {.count = data.shape.oc}, packed->floats());
+  if (tiles == 0) tiles = winograd_block_tiles(data.shape, form);
+  tiles = std::min(tiles, winograd_tiles(data.shape, form));
+  return std::make_unique<Candidate>(data,
+                                     make_winograd(form, data.part(*packed), {}, packed, tiles),
+                                     winograd_bytes_per_thread(form, data.shape, tiles));
 }
 
 /// Largest difference from the direct one in units of its largest output.
@@ -125,28 +160,41 @@ double difference(const Candidate& a, const Candidate& b, int64_t count) {
 }
 
 int run(int repetitions, int64_t batch, int first, int last, int64_t tiles) {
-  std::printf(
-      "tiles per block of F(2) and F(4); GFLOP/s of direct, F(2), F(4) in terms of direct;\n"
-      "speed-up; difference from direct\n");
+  std::printf("GFLOP/s in terms of direct summation; for each form also speed-up and difference\n");
   for (int i = first; i < last; ++i) {
     const Layer& l = kLayers[i];
     Data data(l, batch);
-    std::unique_ptr<Candidate> all[3] = {direct(data), winograd(data, 2, tiles),
-                                         winograd(data, 4, tiles)};
+    std::vector<std::unique_ptr<Candidate>> all;
+    std::vector<WinogradForm> forms;
+    all.push_back(direct(data));
+    for (WinogradForm form : kWinogradForms) {
+      if (!winograd_fits(data.shape, form)) continue;
+      for (const bool late : {false, true}) {
+        form.late = late;
+        forms.push_back(form);
+        all.push_back(winograd(data, form, tiles));
+      }
+    }
     // Between runs, as in a net, the caches are full of something else.
-    AlignedBuffer other(4 << 20);
+    AlignedBuffer other(64 << 20);
     for (int r = 0; r < repetitions; ++r) {
       for (auto& c : all) {
         for (size_t j = 0; j < other.size() / 64; ++j) other.floats()[j * 16] += 1;
         c->best = std::min(c->best, seconds([&] { c->run(); }));
       }
     }
-    const double flops = 18e-9 * static_cast<double>(batch * l.size * l.size * l.oc * l.ic);
+    const double flops = 2e-9 * static_cast<double>(data.shape.rows() * data.shape.depth() * l.oc);
     const int64_t count = data.shape.rows() * l.oc;
-    std::printf("%4ld %4ld %4ld %-10s %6.1f %6.1f %6.1f   %5.2f %5.2f   %.1e %.1e\n", l.ic, l.size,
-                l.oc, l.net, flops / all[0]->best, flops / all[1]->best, flops / all[2]->best,
-                all[0]->best / all[1]->best, all[0]->best / all[2]->best,
-                difference(*all[0], *all[1], count), difference(*all[0], *all[2], count));
+    const auto choice = winograd_choice(data.shape, false);
+    std::printf("%4ld %4ld %4ld %ldx%ld %-10s %6.1f", l.ic, l.size, l.oc, l.taps_y, l.taps_x, l.net,
+                flops / all[0]->best);
+    for (size_t j = 0; j < forms.size(); ++j) {
+      const Candidate& c = *all[j + 1];
+      std::printf(" |%s %ldx%ld%s %6.1f %4.2f %.0e", choice == forms[j] ? "*" : "", forms[j].y.out,
+                  forms[j].x.out, forms[j].late ? " late" : "", flops / c.best,
+                  all[0]->best / c.best, difference(*all[0], c, count));
+    }
+    std::printf("%s\n", choice ? "" : " | * direct");
     std::fflush(stdout);
   }
   return 0;

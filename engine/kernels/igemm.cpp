@@ -16,6 +16,7 @@
 #include "hwy/highway.h"
 // Once for each target.
 #include "engine/kernels/igemm_tile-inl.h"
+#include "engine/kernels/transpose-inl.h"
 
 #ifndef PLICA_IGEMM_ONCE
 #define PLICA_IGEMM_ONCE
@@ -323,30 +324,11 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
 /// to[j * width + i] = the weight of column i at depth k + j.
 void pack_piece(const IgemmShape& shape, const IgemmWeights& weights, const float* from,
                 int64_t columns, int64_t k, int64_t depth, int64_t width, float* to) {
-  int64_t first = 0;
   if (weights.ic_stride == 1 && shape.taps() == 1) {
-    // Squares of 4 x 4, transposed in registers.
-    const hn::FixedTag<float, 4> d;
-    for (; depth % 4 == 0 && first + 4 <= columns; first += 4) {
-      const float* row = from + weights.tap_offset[0] + first * weights.oc_stride + k;
-      for (int64_t j = 0; j < depth; j += 4, row += 4) {
-        const auto r0 = hn::LoadU(d, row);
-        const auto r1 = hn::LoadU(d, row + weights.oc_stride);
-        const auto r2 = hn::LoadU(d, row + 2 * weights.oc_stride);
-        const auto r3 = hn::LoadU(d, row + 3 * weights.oc_stride);
-        const auto even_low = hn::InterleaveLower(d, r0, r2);
-        const auto even_high = hn::InterleaveUpper(d, r0, r2);
-        const auto odd_low = hn::InterleaveLower(d, r1, r3);
-        const auto odd_high = hn::InterleaveUpper(d, r1, r3);
-        float* out = to + j * width + first;
-        hn::StoreU(hn::InterleaveLower(d, even_low, odd_low), d, out);
-        hn::StoreU(hn::InterleaveUpper(d, even_low, odd_low), d, out + width);
-        hn::StoreU(hn::InterleaveLower(d, even_high, odd_high), d, out + 2 * width);
-        hn::StoreU(hn::InterleaveUpper(d, even_high, odd_high), d, out + 3 * width);
-      }
-    }
+    transpose(from + weights.tap_offset[0] + k, weights.oc_stride, columns, depth, width, to);
+    return;
   }
-  for (int64_t i = first; i < columns; ++i) {
+  for (int64_t i = 0; i < columns; ++i) {
     int64_t tap = k / shape.ic, c = k % shape.ic;
     const float* row = from + i * weights.oc_stride;
     for (int64_t j = 0; j < depth; ++j) {

@@ -7,24 +7,43 @@
 
 namespace plica {
 
-/// Winograd's F(m x m, 3x3) for m = 2 or 4: a convolution of 3x3 taps, stride 1, dilation 1 and one
-/// group is cut into tiles of m x m outputs, each of which needs (m + 2)^2 products of matrices
-/// instead of 9 m^2. Tiles are numbered as (image, tile row, tile column), where an image is a
-/// plane of axes 1 and 2; those at the lower and right border may hang over.
+/// Winograd's F(m, r) along one axis: `out` outputs of `taps` taps from points() products; an axis
+/// of one tap has F(1, 1).
+struct WinogradAxis {
+  int64_t out = 1, taps = 1;
+  constexpr int64_t points() const { return out + taps - 1; }
 
-/// Whether the formula applies to `shape`.
-bool is_winograd_shape(const IgemmShape& shape);
+  bool operator==(const WinogradAxis&) const = default;
+};
+
+/// How a convolution of stride 1, dilation 1 and one group is computed: its output is cut into
+/// tiles of y.out x x.out pixels, each of which takes points() products of matrices instead of
+/// y.out * y.taps * x.out * x.taps. Tiles are numbered as (image, tile row, tile column), where an
+/// image is a plane of axes 1 and 2; those at the lower and right border may hang over.
+struct WinogradForm {
+  WinogradAxis y, x;
+  /// Weights are kept as they are, and transformed each time that they are read: that takes a
+  /// little more time, but no more memory than direct summation.
+  bool late = false;
+
+  constexpr int64_t points() const { return y.points() * x.points(); }
+  constexpr int64_t taps() const { return y.taps * x.taps; }
+  bool operator==(const WinogradForm&) const = default;
+};
+
+/// Whether the form computes `shape`.
+bool winograd_fits(const IgemmShape& shape, const WinogradForm& form);
 
 /// Tiles of all images.
-int64_t winograd_tiles(const IgemmShape& shape, int m);
+int64_t winograd_tiles(const IgemmShape& shape, const WinogradForm& form);
 
-/// Floats that the transformed weights take on this CPU: (m + 2)^2 / 9 of the weights.
-size_t winograd_packed_size(const IgemmShape& shape, int m);
+/// Floats that the packed weights take on this CPU.
+size_t winograd_packed_size(const IgemmShape& shape, const WinogradForm& form);
 
-/// Transforms the weights of some columns in double and rounds once; operands as
-/// igemm_pack_columns(), but `packed` is zeroed. Layout: [panel][(m + 2)^2][ic][width of the
-/// panel], panels as those of the implicit GEMM.
-void winograd_pack(const IgemmShape& shape, int m, const IgemmWeights& weights,
+/// Packs the weights of some columns; operands as igemm_pack_columns(), but `packed` is zeroed.
+/// Layout, with panels as those of the implicit GEMM: [panel][points][ic][width of the panel],
+/// transformed in double and rounded once, or, late, [panel][ic][taps][width of the panel].
+void winograd_pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights& weights,
                    const IgemmColumns& columns, float* packed);
 
 /// Part of the output: tiles [tile, tile + tiles), panels [panel, panel + panels).
@@ -34,23 +53,23 @@ struct WinogradBlock {
 };
 
 /// Bytes of scratch memory for one block of `tiles` tiles.
-size_t winograd_scratch_bytes(const IgemmShape& shape, int m, int64_t tiles);
+size_t winograd_scratch_bytes(const IgemmShape& shape, const WinogradForm& form, int64_t tiles);
 
 /// Computes one block; operands as igemm_run(). The bits of an output element depend only on the
 /// inputs of its tile, not on the block or the place in the batch.
 ///
-/// A NaN or infinity among the (m + 2)^2 input pixels of a tile may turn all outputs of the tile
-/// into NaN, since transforms subtract inputs from each other. Where direct summation would give
-/// NaN or infinity, the result is never finite. Inputs above 1e37 may overflow within the
-/// transforms.
+/// A NaN or infinity among the input pixels of a tile may turn all outputs of the tile into NaN,
+/// since transforms subtract inputs from each other. Where direct summation would give NaN or
+/// infinity, the result is never finite. Inputs above 1e36 may overflow within the transforms.
 ///
-/// Error of an element: below (min(ic, 128) + ic / 128 + 18) * 2^-24 times what the transforms
+/// Error of an element: below (min(ic, 128) + ic / 128 + 30) * 2^-24 times what the transforms
 /// yield for absolute values of inputs, weights and coefficients. With random inputs, the largest
-/// error relative to the largest output is that of direct summation for m = 2, and about 4 times
-/// that for m = 4.
+/// error relative to the largest output is that of direct summation for F(2x2, 3x3), up to 4 times
+/// that for the others, and 6 times for F(4, 7).
 using WinogradFn = void (*)(const IgemmShape& shape, const BoundEpilogue& epilogue,
                             const WinogradBlock& block, const float* src, const float* packed,
                             const float* residual, float* dst, float* scratch);
-WinogradFn winograd_function(int m);
+/// `form` is one of winograd_forms() in winograd_kernel.h, or its late variant.
+WinogradFn winograd_function(const WinogradForm& form);
 
 }  // namespace plica

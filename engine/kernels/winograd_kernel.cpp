@@ -19,16 +19,16 @@ struct Split {
 
 class WinogradKernel final : public Kernel {
  public:
-  WinogradKernel(int m, const IgemmPart& part, IgemmOperands operands,
+  WinogradKernel(const WinogradForm& form, const IgemmPart& part, IgemmOperands operands,
                  std::shared_ptr<const void> owner, int64_t block_tiles)
       : part_(part),
         operands_(operands),
         owner_(std::move(owner)),
         block_tiles_(block_tiles),
-        tiles_(winograd_tiles(part.shape, m)),
+        tiles_(winograd_tiles(part.shape, form)),
         panels_(divide_up(part.shape.oc, igemm_tile().panel)),
-        bytes_per_thread_(winograd_bytes_per_thread(m, part.shape, block_tiles)),
-        run_(winograd_function(m)) {}
+        bytes_per_thread_(winograd_bytes_per_thread(form, part.shape, block_tiles)),
+        run_(winograd_function(form)) {}
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const Split s = split(team.size());
@@ -75,64 +75,74 @@ class WinogradKernel final : public Kernel {
 
 }  // namespace
 
-// Costs in multiplications: what else the time goes to, in units of the time that the implicit GEMM
-// takes for one multiplication and addition. Fitted to the measurements in bench/README.md.
-int winograd_choice(const IgemmShape& shape, bool strict) {
+std::optional<WinogradForm> winograd_choice(const IgemmShape& shape, bool strict) {
+  // Costs in multiplications: what else the time goes to, in units of the time that the implicit
+  // GEMM takes for one multiplication and addition. Fitted to the measurements in bench/README.md.
   // A float of transformed inputs or products: made and read.
   constexpr double kTransform = 14;
   // A float of weights, which come from memory once for each run. This is what speaks against large
-  // tiles on small images: (m + 2)^2 / 9 as many weights.
+  // tiles on small images.
   constexpr double kWeight = 23;
   // A tile must be worth its rounding error, and direct summation is the most accurate.
   constexpr double kGain = 1.1;
   // A matrix product with fewer rows takes as long as with these.
   constexpr int64_t kRows = 8;
+  // Of transformed weights: more memory is not worth the tenth of the time that it saves.
+  constexpr size_t kMostBytes = 3 << 20;
 
-  if (!is_winograd_shape(shape) || shape.rows() == 0) return 0;
+  if (shape.rows() == 0) return {};
   // A batch is no reason for larger errors than one sample has.
   if (shape.n > 1 && !strict) {
     IgemmShape one = shape;
     one.n = 1;
-    strict = winograd_choice(one, false) != 4;
+    const std::optional<WinogradForm> form = winograd_choice(one, false);
+    strict = !form || is_strict(*form);
   }
   const auto ic = static_cast<double>(shape.ic);
   const auto oc = static_cast<double>(igemm_padded_columns(shape));
   // Transforms work on whole vectors.
   const double vectors = static_cast<double>(divide_up(shape.ic, 16) * 16) + oc;
-  double best = 9 * ic * oc * (static_cast<double>(shape.rows()) + kWeight);
-  int choice = 0;
-  for (const int m : {2, 4}) {
-    if (m == 4 && strict) break;
-    const int64_t tiles = winograd_tiles(shape, m);
+  const auto taps = static_cast<double>(shape.taps());
+  double best = taps * ic * oc * (static_cast<double>(shape.rows()) + kWeight);
+  std::optional<WinogradForm> choice;
+  for (WinogradForm form : kWinogradForms) {
+    if (!winograd_fits(shape, form) || (strict && !is_strict(form))) continue;
+    const auto points = static_cast<double>(form.points());
+    const int64_t tiles = winograd_tiles(shape, form);
     const auto rows = static_cast<double>(std::max(tiles, kRows));
-    const double points = (m + 2) * (m + 2);
     const double cost =
         points * (ic * oc * (rows + kWeight) + vectors * static_cast<double>(tiles) * kTransform);
     if (cost * kGain >= best) continue;
     best = cost;
-    choice = m;
+    WinogradForm late = form;
+    late.late = true;
+    const size_t more = winograd_packed_size(shape, form) - winograd_packed_size(shape, late);
+    form.late = more * sizeof(float) > kMostBytes;
+    choice = form;
   }
   return choice;
 }
 
-int64_t winograd_block_tiles(const IgemmShape& shape, int m) {
+int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form) {
   // While the weights stay in L2, a block of one register tile's height keeps all else there too.
   // Otherwise they come from L3 or memory for each block, which must be worth it; its inputs then
   // fill L2.
   constexpr size_t kNearWeights = 1 << 20;
-  constexpr int64_t kNearTiles = 14, kFarTiles = 56;
-  const bool near = winograd_packed_size(shape, m) * sizeof(float) <= kNearWeights;
-  const int64_t all = std::max<int64_t>(winograd_tiles(shape, m), 1);
-  return divide_up(all, divide_up(all, near ? kNearTiles : kFarTiles));
+  constexpr int64_t kNearTiles = 14, kFarFloats = 56 * 36;
+  const bool near = !form.late && winograd_packed_size(shape, form) * sizeof(float) <= kNearWeights;
+  const int64_t all = std::max<int64_t>(winograd_tiles(shape, form), 1);
+  return divide_up(all, divide_up(all, near ? kNearTiles : kFarFloats / form.points()));
 }
 
-size_t winograd_bytes_per_thread(int m, const IgemmShape& shape, int64_t block_tiles) {
-  return align_up(winograd_scratch_bytes(shape, m, block_tiles));
+size_t winograd_bytes_per_thread(const WinogradForm& form, const IgemmShape& shape,
+                                 int64_t block_tiles) {
+  return align_up(winograd_scratch_bytes(shape, form, block_tiles));
 }
 
-std::unique_ptr<Kernel> make_winograd(int m, const IgemmPart& part, IgemmOperands operands,
-                                      std::shared_ptr<const void> owner, int64_t block_tiles) {
-  return std::make_unique<WinogradKernel>(m, part, operands, std::move(owner), block_tiles);
+std::unique_ptr<Kernel> make_winograd(const WinogradForm& form, const IgemmPart& part,
+                                      IgemmOperands operands, std::shared_ptr<const void> owner,
+                                      int64_t block_tiles) {
+  return std::make_unique<WinogradKernel>(form, part, operands, std::move(owner), block_tiles);
 }
 
 }  // namespace plica

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "engine/base/kernel.h"
 #include "engine/kernels/igemm_kernel.h"
@@ -9,17 +10,26 @@
 
 namespace plica {
 
-/// The tile that should compute `shape`: 4, 2, or 0 for direct summation. `strict`: at most 2.
-int winograd_choice(const IgemmShape& shape, bool strict);
+/// The forms that there are kernels for, early and late. Of the same taps, the more accurate first.
+inline constexpr WinogradForm kWinogradForms[] = {
+    {{2, 3}, {2, 3}}, {{4, 3}, {4, 3}}, {{2, 5}, {2, 5}}, {{1, 1}, {4, 3}}, {{4, 3}, {1, 1}},
+    {{1, 1}, {4, 5}}, {{4, 5}, {1, 1}}, {{1, 1}, {4, 7}}, {{4, 7}, {1, 1}}};
+/// Whether the form rounds like direct summation.
+constexpr bool is_strict(const WinogradForm& form) { return form.points() == 16; }
+
+/// The form that should compute `shape`; none for direct summation. `strict`: is_strict() alone.
+std::optional<WinogradForm> winograd_choice(const IgemmShape& shape, bool strict);
 
 /// Tiles of a block, at most. For speed alone: the bits do not depend on it.
-int64_t winograd_block_tiles(const IgemmShape& shape, int m);
+int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form);
 
 /// `part` has weights from winograd_pack() and a bias of igemm_pack_bias().
-std::unique_ptr<Kernel> make_winograd(int m, const IgemmPart& part, IgemmOperands operands,
-                                      std::shared_ptr<const void> owner, int64_t block_tiles);
+std::unique_ptr<Kernel> make_winograd(const WinogradForm& form, const IgemmPart& part,
+                                      IgemmOperands operands, std::shared_ptr<const void> owner,
+                                      int64_t block_tiles);
 
 /// Scratch memory that each thread of it needs.
-size_t winograd_bytes_per_thread(int m, const IgemmShape& shape, int64_t block_tiles);
+size_t winograd_bytes_per_thread(const WinogradForm& form, const IgemmShape& shape,
+                                 int64_t block_tiles);
 
 }  // namespace plica

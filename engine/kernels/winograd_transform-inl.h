@@ -1,6 +1,62 @@
-// The one-dimensional transforms of Winograd's F(2, 3) and F(4, 3).
+// The one-dimensional transforms of Winograd's F(m, r): m outputs of r taps from n = m + r - 1
+// inputs, by Cook and Toom's interpolation (Lavin and Gray, "Fast algorithms for convolutional
+// neural networks", 2016; points chosen as in Barabasz et al., "Error analysis and improving the
+// accuracy of Winograd convolution for deep neural networks", 2020).
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/kernels/winograd_points.h"
 #include "hwy/highway.h"
+
+#ifndef PLICA_ENGINE_KERNELS_WINOGRAD_TRANSFORM_ONCE_
+#define PLICA_ENGINE_KERNELS_WINOGRAD_TRANSFORM_ONCE_
+namespace plica {
+
+namespace winograd {
+
+/// Coefficients, from the constant on, of the product of (z - p^2) over all pairs but `without`.
+template <int kPairs>
+constexpr std::array<double, kPairs + 1> squares_polynomial(int without) {
+  std::array<double, kPairs + 1> c = {1};
+  int degree = 0;
+  for (int i = 0; i < kPairs; ++i) {
+    if (i == without) continue;
+    const double square = kWinogradPairs<kPairs>[i] * kWinogradPairs<kPairs>[i];
+    ++degree;
+    for (int k = degree; k >= 0; --k) c[k] = (k > 0 ? c[k - 1] : 0) - square * c[k];
+  }
+  return c;
+}
+
+/// The product of the differences between a point, 0 or p or -p, and the other finite points.
+template <int kPairs>
+constexpr double divisor(int pair) {
+  const std::array<double, kPairs + 1> c = squares_polynomial<kPairs>(pair);
+  if (pair < 0) return c[0];
+  const double square = kWinogradPairs<kPairs>[pair] * kWinogradPairs<kPairs>[pair];
+  double value = 0;
+  for (int k = kPairs - 1; k >= 0; --k) value = value * square + c[k];
+  return 2 * square * value;
+}
+
+/// [k][pair]: what sums (of even k) or differences contribute to output k.
+template <int kPairs, int kOut>
+constexpr std::array<std::array<float, kPairs>, kOut> output_factors() {
+  std::array<std::array<float, kPairs>, kOut> factors = {};
+  for (int i = 0; i < kPairs; ++i) {
+    double power = 1;
+    for (int k = 0; k < kOut; ++k, power *= kWinogradPairs<kPairs>[i]) {
+      factors[k][i] = static_cast<float>(power / divisor<kPairs>(i));
+    }
+  }
+  return factors;
+}
+
+}  // namespace winograd
+}  // namespace plica
+#endif  // PLICA_ENGINE_KERNELS_WINOGRAD_TRANSFORM_ONCE_
 
 #if defined(PLICA_ENGINE_KERNELS_WINOGRAD_TRANSFORM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PLICA_ENGINE_KERNELS_WINOGRAD_TRANSFORM_INL_H_
@@ -13,59 +69,109 @@ HWY_BEFORE_NAMESPACE();
 namespace plica::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// kOut outputs from kIn = kOut + 2 inputs: output(input(x) * weight(w)). The weights' side is
-/// winograd_weight_rows().
-template <int kOut>
-struct WinogradTransform;
+/// kM outputs = output(input(kM + kR - 1 inputs) * weights(kR taps)), element by element. Points
+/// are numbered 0, p, -p, q, -q .. infinity; the weights' side is the plain value of the polynomial
+/// there, and all divisors are on the outputs' side.
+template <int kM, int kR>
+struct WinogradTransform {
+  static constexpr int kOut = kM, kTaps = kR, kPoints = kM + kR - 1;
+  static_assert(kPoints % 2 == 0);
+  static constexpr int kPairs = kPoints / 2 - 1;
+  static constexpr auto kPair = kWinogradPairs<kPairs>;
 
-/// Points 0, 1, -1 and infinity.
-template <>
-struct WinogradTransform<2> {
+  /// What belongs to a pair is the sum and the difference of even and odd powers.
   template <class D, class V = hn::VFromD<D>>
-  static HWY_INLINE void input(D, const V* x, V* y) {
-    y[0] = hn::Sub(x[0], x[2]);
-    y[1] = hn::Add(x[1], x[2]);
-    y[2] = hn::Sub(x[2], x[1]);
-    y[3] = hn::Sub(x[3], x[1]);
+  static HWY_INLINE void input(D d, const V* x, V* y) {
+    constexpr auto kAll = winograd::squares_polynomial<kPairs>(-1);
+    y[0] = polynomial<kPairs, 2>(d, kAll, x);
+    y[kPoints - 1] = polynomial<kPairs, 2>(d, kAll, x + 1);
+    input_pair<0>(d, x, y);
   }
+
   template <class D, class V = hn::VFromD<D>>
-  static HWY_INLINE void output(D, const V* x, V* y) {
-    y[0] = hn::Add(x[0], hn::Add(x[1], x[2]));
-    y[1] = hn::Add(x[3], hn::Sub(x[1], x[2]));
+  static HWY_INLINE void output(D d, const V* x, V* y) {
+    V sum[kPairs], difference[kPairs];
+    HWY_UNROLL(8)
+    for (int i = 0; i < kPairs; ++i) {
+      sum[i] = hn::Add(x[1 + 2 * i], x[2 + 2 * i]);
+      difference[i] = hn::Sub(x[1 + 2 * i], x[2 + 2 * i]);
+    }
+    constexpr auto kFactors = winograd::output_factors<kPairs, kM>();
+    constexpr auto kZero = static_cast<float>(1 / winograd::divisor<kPairs>(-1));
+    HWY_UNROLL(8)
+    for (int k = 0; k < kM; ++k) {
+      const V* from = k % 2 == 0 ? sum : difference;
+      V value = hn::Mul(hn::Set(d, kFactors[k][0]), from[0]);
+      if (k == 0) value = hn::MulAdd(hn::Set(d, kZero), x[0], value);
+      if (k == kM - 1) value = hn::Add(value, x[kPoints - 1]);
+      HWY_UNROLL(8)
+      for (int i = 1; i < kPairs; ++i) {
+        value = hn::MulAdd(hn::Set(d, kFactors[k][i]), from[i], value);
+      }
+      y[k] = value;
+    }
+  }
+
+  /// The value at one point.
+  template <int kPoint, class D, class V = hn::VFromD<D>>
+  static HWY_INLINE V weight(D d, const V* x) {
+    if constexpr (kPoint == 0) {
+      return x[0];
+    } else if constexpr (kPoint == kPoints - 1) {
+      return x[kR - 1];
+    } else {
+      constexpr double p = kPair[(kPoint - 1) / 2];
+      const V p2 = hn::Set(d, static_cast<float>(p * p));
+      V even = x[(kR - 1) / 2 * 2], odd = x[(kR - 2) / 2 * 2 + 1];
+      HWY_UNROLL(8)
+      for (int k = kR - 3; k >= 0; --k) {
+        V& value = k % 2 == 0 ? even : odd;
+        value = hn::MulAdd(p2, value, x[k]);
+      }
+      return hn::MulAdd(hn::Set(d, static_cast<float>(kPoint % 2 == 1 ? p : -p)), odd, even);
+    }
+  }
+
+ private:
+  /// The sum of c[k] * x[kStep * k], where c[kDegree] is 1.
+  template <int kDegree, int kStep, class D, class C, class V = hn::VFromD<D>>
+  static HWY_INLINE V polynomial(D d, const C& c, const V* x) {
+    V value = x[kStep * kDegree];
+    HWY_UNROLL(8)
+    for (int k = kDegree - 1; k >= 0; --k) {
+      value = hn::MulAdd(hn::Set(d, static_cast<float>(c[k])), x[kStep * k], value);
+    }
+    return value;
+  }
+
+  template <int kIndex, class D, class V = hn::VFromD<D>>
+  static HWY_INLINE void input_pair(D d, const V* x, V* y) {
+    constexpr auto kOthers = winograd::squares_polynomial<kPairs>(kIndex);
+    const V even = polynomial<kPairs - 1, 2>(d, kOthers, x + 2);
+    const V odd = polynomial<kPairs - 1, 2>(d, kOthers, x + 1);
+    const V p = hn::Set(d, static_cast<float>(kPair[kIndex]));
+    y[1 + 2 * kIndex] = hn::MulAdd(p, odd, even);
+    y[2 + 2 * kIndex] = hn::NegMulAdd(p, odd, even);
+    if constexpr (kIndex + 1 < kPairs) input_pair<kIndex + 1>(d, x, y);
   }
 };
 
-/// Points 0, a, -a, b, -b and infinity; what belongs to a point and its negative is computed as the
-/// sum and difference of even and odd powers.
+/// An axis of one tap.
 template <>
-struct WinogradTransform<4> {
+struct WinogradTransform<1, 1> {
+  static constexpr int kOut = 1, kTaps = 1, kPoints = 1;
+
   template <class D, class V = hn::VFromD<D>>
-  static HWY_INLINE void input(D d, const V* x, V* y) {
-    constexpr float a = WinogradPoints::a, b = WinogradPoints::b;
-    const V aa = hn::Set(d, a * a), bb = hn::Set(d, b * b);
-    const V sum = hn::Set(d, a * a + b * b), product = hn::Set(d, a * a * (b * b));
-    const V even_a = hn::NegMulAdd(bb, x[2], x[4]), odd_a = hn::NegMulAdd(bb, x[1], x[3]);
-    const V even_b = hn::NegMulAdd(aa, x[2], x[4]), odd_b = hn::NegMulAdd(aa, x[1], x[3]);
-    y[0] = hn::MulAdd(product, x[0], hn::NegMulAdd(sum, x[2], x[4]));
-    y[5] = hn::MulAdd(product, x[1], hn::NegMulAdd(sum, x[3], x[5]));
-    const V va = hn::Set(d, a), vb = hn::Set(d, b);
-    y[1] = hn::MulAdd(va, odd_a, even_a);
-    y[2] = hn::NegMulAdd(va, odd_a, even_a);
-    y[3] = hn::MulAdd(vb, odd_b, even_b);
-    y[4] = hn::NegMulAdd(vb, odd_b, even_b);
+  static HWY_INLINE void input(D, const V* x, V* y) {
+    y[0] = x[0];
   }
   template <class D, class V = hn::VFromD<D>>
-  static HWY_INLINE void output(D d, const V* x, V* y) {
-    constexpr float a = WinogradPoints::a, b = WinogradPoints::b;
-    const V sum_a = hn::Add(x[1], x[2]), difference_a = hn::Sub(x[1], x[2]);
-    const V sum_b = hn::Add(x[3], x[4]), difference_b = hn::Sub(x[3], x[4]);
-    const auto combine = [&](float fa, V xa, float fb, V xb) HWY_ATTR {
-      return hn::MulAdd(hn::Set(d, fa), xa, hn::Mul(hn::Set(d, fb), xb));
-    };
-    y[0] = hn::Add(x[0], hn::Add(sum_a, sum_b));
-    y[1] = combine(a, difference_a, b, difference_b);
-    y[2] = combine(a * a, sum_a, b * b, sum_b);
-    y[3] = hn::Add(x[5], combine(a * a * a, difference_a, b * b * b, difference_b));
+  static HWY_INLINE void output(D, const V* x, V* y) {
+    y[0] = x[0];
+  }
+  template <int kPoint, class D, class V = hn::VFromD<D>>
+  static HWY_INLINE V weight(D, const V* x) {
+    return x[0];
   }
 };
 

@@ -9,10 +9,9 @@
 
 #include "engine/base/fail.h"
 #include "engine/graph/step_builder.h"
-#include "engine/kernels/depthwise.h"
+#include "engine/kernels/conv_method.h"
 #include "engine/kernels/igemm_kernel.h"
 #include "engine/kernels/row_conv.h"
-#include "engine/kernels/winograd_kernel.h"
 #include "engine/ops/bind_epilogue.h"
 #include "engine/ops/conv.h"
 #include "engine/ops/onednn_step.h"
@@ -74,81 +73,12 @@ inline const float* read_weights(const Constant& constant, double scale,
   return scratch.data();
 }
 
-/// A way to compute a convolution: candidates stand in order of preference, and the first that fits
-/// is taken. `strict`: StepBuilder::strict().
-struct ConvCandidate {
-  const char* name;
-  bool (*fits)(const IgemmShape& shape, bool strict);
-  size_t (*packed_size)(const IgemmShape& shape);
-  void (*pack)(const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
-               float* packed);
-  size_t (*bias_size)(const IgemmShape& shape);
-  void (*pack_bias)(const IgemmShape& shape, const float* bias, float* packed);
-  size_t (*bytes_per_thread)(const std::vector<IgemmPart>& parts);
-  std::unique_ptr<Kernel> (*make)(std::vector<IgemmPart> parts, IgemmOperands operands,
-                                  std::shared_ptr<const void> owner);
-};
-
-inline size_t igemm_bias_size(const IgemmShape& shape) {
-  return static_cast<size_t>(shape.groups * igemm_padded_columns(shape));
-}
-
-/// Winograd's F(m x m, 3x3). Only convolutions of one phase have its shape.
-template <int m>
-constexpr ConvCandidate winograd_candidate(const char* name) {
-  return {
-      .name = name,
-      .fits = [](const IgemmShape& shape,
-                 bool strict) { return winograd_choice(shape, strict) == m; },
-      .packed_size = [](const IgemmShape& shape) { return winograd_packed_size(shape, m); },
-      .pack = [](const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
-                 float* packed) { winograd_pack(shape, m, weights, columns, packed); },
-      .bias_size = igemm_bias_size,
-      .pack_bias = igemm_pack_bias,
-      .bytes_per_thread =
-          [](const std::vector<IgemmPart>& parts) {
-            const IgemmShape& shape = parts[0].shape;
-            return winograd_bytes_per_thread(m, shape, winograd_block_tiles(shape, m));
-          },
-      .make =
-          [](std::vector<IgemmPart> parts, IgemmOperands operands,
-             std::shared_ptr<const void> owner) {
-            return make_winograd(m, parts[0], operands, std::move(owner),
-                                 winograd_block_tiles(parts[0].shape, m));
-          }};
-}
-
-inline constexpr ConvCandidate kConvCandidates[] = {
-    {.name = "depthwise",
-     .fits = [](const IgemmShape& shape, bool) { return depthwise_fits(shape); },
-     .packed_size =
-         [](const IgemmShape& shape) {
-           return static_cast<size_t>(shape.taps()) * depthwise_padded_channels(shape);
-         },
-     .pack = depthwise_pack,
-     .bias_size = depthwise_padded_channels,
-     .pack_bias = [](const IgemmShape& shape, const float* bias,
-                     float* packed) { std::copy_n(bias, shape.groups, packed); },
-     .bytes_per_thread = [](const std::vector<IgemmPart>&) -> size_t { return 0; },
-     .make = make_depthwise},
-    winograd_candidate<4>("winograd 4x4"),
-    winograd_candidate<2>("winograd 2x2"),
-    {.name = "igemm",
-     .fits = [](const IgemmShape&, bool) { return true; },
-     .packed_size = igemm_packed_size,
-     .pack = igemm_pack_columns,
-     .bias_size = igemm_bias_size,
-     .pack_bias = igemm_pack_bias,
-     .bytes_per_thread = igemm_bytes_per_thread,
-     .make = make_igemm},
-};
-
 /// Packs the weights of a phase, large ones piece by piece: that bounds what is in memory twice,
 /// and gives every thread something to do.
 class PhasePacker {
  public:
-  PhasePacker(const ConvCandidate* candidate, IgemmPhase phase, Constant constant)
-      : candidate_(candidate), phase_(std::move(phase)), constant_(std::move(constant)) {
+  PhasePacker(std::shared_ptr<const ConvMethod> method, IgemmPhase phase, Constant constant)
+      : method_(std::move(method)), phase_(std::move(phase)), constant_(std::move(constant)) {
     const IgemmShape& shape = phase_.shape;
     columns_ = shape.oc;
     if (constant_.count() <= kPieceFloats || !columns_are_rows()) return;
@@ -168,7 +98,7 @@ class PhasePacker {
     if (pieces_ == 1) {
       from.data = read_weights(constant_, phase_.scale, scratch);
       for (int64_t group = 0; group < shape.groups; ++group, from.data += from.group_stride) {
-        candidate_->pack(shape, from, {group, 0, shape.oc}, packed);
+        method_->pack(shape, from, {group, 0, shape.oc}, packed);
       }
       return;
     }
@@ -176,7 +106,7 @@ class PhasePacker {
     columns.count = std::min(columns_, shape.oc - columns.first);
     const int64_t row = columns.group * shape.oc + columns.first;
     from.data = read_weights(constant_.rows(row, row + columns.count), phase_.scale, scratch);
-    candidate_->pack(shape, from, columns, packed);
+    method_->pack(shape, from, columns, packed);
   }
 
  private:
@@ -192,7 +122,7 @@ class PhasePacker {
            (shape.groups == 1 || weights.group_stride == shape.oc * weights.oc_stride);
   }
 
-  const ConvCandidate* candidate_;
+  std::shared_ptr<const ConvMethod> method_;
   IgemmPhase phase_;
   Constant constant_;
   int64_t columns_ = 0;  // of a piece, at most
@@ -211,22 +141,21 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
     };
     if (emit_onednn(builder, epilogue, operands, phases[0].shape, from, read, bias)) return;
   }
-  const ConvCandidate* candidate = kConvCandidates;
   IgemmShape chosen_for = phases[0].shape;
   if (builder.batch_invariant()) chosen_for.n = std::min<int64_t>(chosen_for.n, 1);
-  while (!candidate->fits(chosen_for, builder.strict())) ++candidate;
+  const auto method = choose_conv_method(chosen_for, builder.strict());
   std::vector<IgemmPart> parts;
   for (size_t i = 0; i < phases.size(); ++i) {
     const IgemmShape& shape = phases[i].shape;
-    const std::string key = concat(candidate->name, " ", i, " of ", phases.size());
-    const PhasePacker packer(candidate, phases[i], constant_weight(builder, 1));
+    const std::string key = concat(method->name(), " ", i, " of ", phases.size());
+    const PhasePacker packer(method, phases[i], constant_weight(builder, 1));
     PackedWeights packed =
-        builder.pack_later(key, candidate->packed_size(shape), packer.pieces(), packer);
-    const std::string bias_key = concat(candidate->name, " bias");
-    PackedWeights packed_bias = builder.pack(bias_key, candidate->bias_size(shape), [&](float* to) {
+        builder.pack_later(key, method->packed_size(shape), packer.pieces(), packer);
+    const std::string bias_key = concat(method->name(), " bias");
+    PackedWeights packed_bias = builder.pack(bias_key, method->bias_size(shape), [&](float* to) {
       if (bias.empty()) return;
       const std::vector<float> rounded(bias.begin(), bias.end());
-      candidate->pack_bias(shape, rounded.data(), to);
+      method->pack_bias(shape, rounded.data(), to);
     });
     IgemmPart part{shape, packed.data(), epilogue.bound};
     part.epilogue.bias = packed_bias.data();
@@ -234,9 +163,9 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
     epilogue.owners.push_back(std::move(packed));
     epilogue.owners.push_back(std::move(packed_bias));
   }
-  builder.set_workspace(0, candidate->bytes_per_thread(parts));
+  builder.set_workspace(0, method->bytes_per_thread(parts));
   auto owner = std::make_shared<std::vector<PackedWeights>>(std::move(epilogue.owners));
-  builder.emit(candidate->make(std::move(parts), operands, std::move(owner)), candidate->name);
+  builder.emit(method->make(std::move(parts), operands, std::move(owner)), method->name());
 }
 
 /// Emits the step of a convolution of few channels, whose input may lie in any order; false, with

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
+#include <catch2/generators/catch_generators_range.hpp>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -30,19 +33,29 @@ std::vector<float> random_floats(int64_t count, unsigned seed) {
 /// A convolution with inputs in [n, y, x, channels], dense.
 struct Problem {
   int64_t n, ic, oc, height, width, padding;
+  int64_t taps_y, taps_x;
   bool has_residual = false;
-  std::vector<float> x, w, bias, residual;  // w: [oc, ic, 3, 3]
+  std::vector<float> x, w, bias, residual;  // w: [oc, ic, taps_y, taps_x]
 
-  Problem(int64_t batch, int64_t in, int64_t out, int64_t h, int64_t wide, int64_t pad)
-      : n(batch), ic(in), oc(out), height(h), width(wide), padding(pad) {
+  Problem(int64_t batch, int64_t in, int64_t out, int64_t h, int64_t wide, int64_t pad,
+          const WinogradForm& form)
+      : n(batch),
+        ic(in),
+        oc(out),
+        height(h),
+        width(wide),
+        padding(pad),
+        taps_y(form.y.taps),
+        taps_x(form.x.taps) {
     x = random_floats(n * h * wide * in, 1);
-    w = random_floats(out * in * 9, 2);
+    w = random_floats(out * in * taps(), 2);
     bias = random_floats(out, 3);
     residual = random_floats(n * oh() * ow() * out, 4);
   }
 
-  int64_t oh() const { return height + 2 * padding - 2; }
-  int64_t ow() const { return width + 2 * padding - 2; }
+  int64_t taps() const { return taps_y * taps_x; }
+  int64_t oh() const { return height + 2 * padding - taps_y + 1; }
+  int64_t ow() const { return width + 2 * padding - taps_x + 1; }
   int64_t pixels() const { return n * oh() * ow(); }
 
   IgemmShape shape(int64_t gap = 0) const {
@@ -52,8 +65,8 @@ struct Problem {
     s.oc = oc;
     s.src_pixel = ic + gap;
     s.dst_pixel = s.residual_pixel = oc + gap;
-    s.axis[1] = {.in = height, .out = oh(), .taps = 3, .origin = -padding, .dst_size = oh()};
-    s.axis[2] = {.in = width, .out = ow(), .taps = 3, .origin = -padding, .dst_size = ow()};
+    s.axis[1] = {.in = height, .out = oh(), .taps = taps_y, .origin = -padding, .dst_size = oh()};
+    s.axis[2] = {.in = width, .out = ow(), .taps = taps_x, .origin = -padding, .dst_size = ow()};
     return s;
   }
 
@@ -68,10 +81,10 @@ struct Problem {
       const int64_t image = i / (oh() * ow()), oy = i / ow() % oh(), ox = i % ow();
       for (int64_t o = 0; o < oc; ++o) {
         double sum = bias[o] + (has_residual ? residual[i * oc + o] : 0.f);
-        for (int64_t t = 0; t < 9; ++t) {
+        for (int64_t t = 0; t < taps(); ++t) {
           for (int64_t c = 0; c < ic; ++c) {
-            sum += w[(o * ic + c) * 9 + t] *
-                   input(image, oy - padding + t / 3, ox - padding + t % 3, c);
+            sum += w[(o * ic + c) * taps() + t] *
+                   input(image, oy - padding + t / taps_x, ox - padding + t % taps_x, c);
           }
         }
         y.push_back(sum);
@@ -81,25 +94,41 @@ struct Problem {
   }
 };
 
+IgemmWeights weights_of(const Problem& p, std::vector<int64_t>& offsets) {
+  offsets.resize(static_cast<size_t>(p.taps()));
+  std::iota(offsets.begin(), offsets.end(), 0);
+  return {.data = p.w.data(),
+          .oc_stride = p.ic * p.taps(),
+          .ic_stride = p.taps(),
+          .tap_offset = offsets.data()};
+}
+
 struct Packed {
-  Packed(const Problem& p, int m)
-      : weights(winograd_packed_size(p.shape(), m) * sizeof(float)),
+  Packed(const Problem& p, const WinogradForm& form)
+      : weights(winograd_packed_size(p.shape(), form) * sizeof(float)),
         bias(static_cast<size_t>(igemm_padded_columns(p.shape())) * sizeof(float)) {
-    const int64_t taps[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
-    winograd_pack(p.shape(), m,
-                  {.data = p.w.data(), .oc_stride = p.ic * 9, .ic_stride = 9, .tap_offset = taps},
-                  {.count = p.shape().oc}, weights.floats());
+    std::vector<int64_t> offsets;
+    winograd_pack(p.shape(), form, weights_of(p, offsets), {.count = p.oc}, weights.floats());
     igemm_pack_bias(p.shape(), p.bias.data(), bias.floats());
   }
   AlignedBuffer weights, bias;
 };
 
+/// All forms, early and late.
+WinogradForm any_form() {
+  WinogradForm form = GENERATE(from_range(std::begin(kWinogradForms), std::end(kWinogradForms)));
+  form.late = GENERATE(false, true);
+  return form;
+}
+
+constexpr WinogradForm kSmall{{2, 3}, {2, 3}}, kLarge{{4, 3}, {4, 3}};
+
 /// Blocks of `tiles` tiles and `panels` panels, one after another, on memory with `gap` floats
 /// behind each pixel, `shift` floats off alignment. The rest is guarded.
-std::vector<float> run(const Problem& p, int m, int64_t tiles, int64_t panels, int64_t gap = 0,
-                       int64_t shift = 0, BoundEpilogue epilogue = {}) {
+std::vector<float> run(const Problem& p, const WinogradForm& form, int64_t tiles, int64_t panels,
+                       int64_t gap = 0, int64_t shift = 0, BoundEpilogue epilogue = {}) {
   const IgemmShape shape = p.shape(gap);
-  const Packed packed(p, m);
+  const Packed packed(p, form);
   const auto spread = [&](const std::vector<float>& from, int64_t width) {
     // Ends with the last element, so that a sanitizer sees what reads beyond it.
     const auto rows = static_cast<int64_t>(from.size()) / width;
@@ -111,9 +140,9 @@ std::vector<float> run(const Problem& p, int m, int64_t tiles, int64_t panels, i
   };
   const std::vector<float> src = spread(p.x, p.ic), residual = spread(p.residual, p.oc);
   std::vector<float> dst(static_cast<size_t>(shift + p.pixels() * (p.oc + gap) + 64), kGuard);
-  const int64_t all_tiles = winograd_tiles(shape, m);
+  const int64_t all_tiles = winograd_tiles(shape, form);
   const int64_t all_panels = (p.oc + igemm_tile().panel - 1) / igemm_tile().panel;
-  AlignedBuffer scratch(winograd_scratch_bytes(shape, m, tiles));
+  AlignedBuffer scratch(winograd_scratch_bytes(shape, form, tiles));
   // Whatever is in there must not matter.
   std::fill_n(scratch.floats(), scratch.size() / sizeof(float), kNan);
   epilogue.bias = packed.bias.floats();
@@ -124,9 +153,9 @@ std::vector<float> run(const Problem& p, int m, int64_t tiles, int64_t panels, i
                                 .tiles = std::min(tiles, all_tiles - tile),
                                 .panel = panel,
                                 .panels = std::min(panels, all_panels - panel)};
-      winograd_function(m)(shape, epilogue, block, src.data() + shift, packed.weights.floats(),
-                           p.has_residual ? residual.data() + shift : nullptr, dst.data() + shift,
-                           scratch.floats());
+      winograd_function(form)(shape, epilogue, block, src.data() + shift, packed.weights.floats(),
+                              p.has_residual ? residual.data() + shift : nullptr,
+                              dst.data() + shift, scratch.floats());
     }
   }
   std::vector<float> y;
@@ -140,46 +169,52 @@ std::vector<float> run(const Problem& p, int m, int64_t tiles, int64_t panels, i
 }
 
 /// All in one block.
-std::vector<float> run(const Problem& p, int m) {
-  return run(p, m, winograd_tiles(p.shape(), m), 1000);
+std::vector<float> run(const Problem& p, const WinogradForm& form) {
+  return run(p, form, winograd_tiles(p.shape(), form), 1000);
 }
 
-/// Sums of absolute values of the rows of the three matrices, of points 0, +-a, +-b, infinity: by
-/// Cook and Toom's formulas.
+/// Sums of absolute values of the rows of an axis' three matrices, by Cook and Toom's formulas.
 struct Norms {
-  double input = 0, weight = 0, output = 0;
+  double input = 1, weight = 1, output = 1;
 
-  explicit Norms(int m) {
-    const std::vector<double> points =
-        m == 2 ? std::vector<double>{0, 1, -1} : std::vector<double>{0, .625, -.625, 1.5, -1.5};
-    std::vector<double> outputs(static_cast<size_t>(m), 0);
+  explicit Norms(const WinogradAxis& axis) {
+    if (axis.taps == 1) return;
+    const std::map<int64_t, std::vector<double>> pairs = {
+        {4, {1}}, {6, {.625, 1.5}}, {8, {.5, 1, 1.875}}, {10, {.375, .875, 1.25, 2.375}}};
+    std::vector<double> points = {0};
+    for (const double p : pairs.at(axis.points())) points.insert(points.end(), {p, -p});
+    std::vector<double> outputs(static_cast<size_t>(axis.out), 0);
     outputs.back() = 1;
+    double last = 1;
     for (const double p : points) {
-      double divisor = 1, polynomial = 1;
+      double divisor = 1, polynomial = 1, powers = 0;
       for (const double q : points) {
         if (q == p) continue;
         divisor *= p - q;
         polynomial *= 1 + std::fabs(q);
       }
+      for (int64_t k = 0; k < axis.taps; ++k) powers += std::pow(std::fabs(p), k);
       input = std::max(input, polynomial);
-      weight = std::max(weight, (1 + std::fabs(p) + p * p) / std::fabs(divisor));
-      for (int i = 0; i < m; ++i) outputs[static_cast<size_t>(i)] += std::pow(std::fabs(p), i);
+      weight = std::max(weight, powers);
+      for (size_t i = 0; i < outputs.size(); ++i) {
+        outputs[i] += std::pow(std::fabs(p), static_cast<double>(i)) / std::fabs(divisor);
+      }
+      last *= 1 + std::fabs(p);
     }
-    double last = 1;
-    for (const double q : points) last *= 1 + std::fabs(q);
     input = std::max(input, last);
-    weight = std::max(weight, 1.0);
     output = *std::max_element(outputs.begin(), outputs.end());
   }
-  /// Of an output element, inputs and weights being at most 1: the roundings that an addend can go
-  /// through, times the largest value that the sum of all addends can have.
-  double bound(int64_t ic) const {
-    const auto depth = static_cast<double>(ic);
-    const double roundings = std::min(depth, 128.0) + depth / 128 + 2 * 3 + 1 + 2 * 4 + 3;
-    const double largest = depth * std::pow(input * weight * output, 2) + 2;
-    return roundings * std::ldexp(1, -24) * largest;
-  }
+  double product() const { return input * weight * output; }
 };
+
+/// Of an output element, inputs and weights being at most 1: the roundings that an addend can go
+/// through, times the largest value that the sum of all addends can have.
+double error_bound(const WinogradForm& form, int64_t ic) {
+  const auto depth = static_cast<double>(ic);
+  const double roundings = std::min(depth, 128.0) + depth / 128 + 30;
+  const double largest = depth * Norms(form.y).product() * Norms(form.x).product() + 2;
+  return roundings * std::ldexp(1, -24) * largest;
+}
 
 double largest_error(const std::vector<float>& y, const std::vector<double>& exact) {
   double error = 0;
@@ -198,67 +233,95 @@ double largest(const std::vector<double>& values) {
 }
 
 TEST_CASE("winograd packs columns by pieces as it packs them at once", "[winograd]") {
-  const Problem p(1, 5, GENERATE(97, 150), 6, 6, 1);
-  const int64_t taps[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+  const WinogradForm form = any_form();
+  const Problem p(1, 5, GENERATE(97, 150), 7, 7, 1, form);
   test::for_each_target([&] {
-    for (const int m : {2, 4}) {
-      const Packed whole(p, m);
-      AlignedBuffer parts(whole.weights.size());
-      const int64_t width = igemm_tile().panel;
-      for (int64_t first = 0; first < p.oc; first += width) {
-        winograd_pack(p.shape(), m,
-                      {.data = p.w.data() + first * p.ic * 9,
-                       .oc_stride = p.ic * 9,
-                       .ic_stride = 9,
-                       .tap_offset = taps},
-                      {0, first, std::min(width, p.oc - first)}, parts.floats());
-      }
-      CHECK(std::equal(parts.data(), parts.data() + parts.size(), whole.weights.data()));
+    const Packed whole(p, form);
+    AlignedBuffer parts(whole.weights.size());
+    const int64_t width = igemm_tile().panel;
+    std::vector<int64_t> offsets;
+    for (int64_t first = 0; first < p.oc; first += width) {
+      IgemmWeights weights = weights_of(p, offsets);
+      weights.data += first * weights.oc_stride;
+      winograd_pack(p.shape(), form, weights, {0, first, std::min(width, p.oc - first)},
+                    parts.floats());
     }
+    CHECK(std::equal(parts.data(), parts.data() + parts.size(), whole.weights.data()));
+  });
+}
+
+TEST_CASE("winograd packs weights whose taps and channels lie in any order", "[winograd]") {
+  const WinogradForm form = any_form();
+  const Problem p(1, 5, 20, 7, 7, 1, form);
+  // Channels fastest, taps backwards.
+  Problem other = p;
+  std::vector<int64_t> offsets(static_cast<size_t>(p.taps()));
+  for (int64_t t = 0; t < p.taps(); ++t) offsets[t] = (p.taps() - 1 - t) * p.ic;
+  for (int64_t i = 0; i < p.oc * p.ic; ++i) {
+    for (int64_t t = 0; t < p.taps(); ++t) {
+      other.w[i / p.ic * p.ic * p.taps() + offsets[t] + i % p.ic] = p.w[i * p.taps() + t];
+    }
+  }
+  test::for_each_target([&] {
+    const Packed expected(p, form);
+    AlignedBuffer packed(expected.weights.size());
+    const IgemmWeights weights{.data = other.w.data(),
+                               .oc_stride = p.ic * p.taps(),
+                               .ic_stride = 1,
+                               .tap_offset = offsets.data()};
+    winograd_pack(p.shape(), form, weights, {.count = p.oc}, packed.floats());
+    CHECK(std::equal(packed.data(), packed.data() + packed.size(), expected.weights.data()));
   });
 }
 
 TEST_CASE("winograd agrees with float64 on odd shapes and stays inside", "[winograd]") {
-  const int m = GENERATE(2, 4);
-  const int64_t ic = GENERATE(1, 5, 16, 33, 150);
-  const int64_t oc = GENERATE(1, 16, 17, 67);
-  const int64_t height = GENERATE(3, 4, 7, 10);
+  const WinogradForm form = any_form();
+  const int64_t ic = GENERATE(1, 5, 33, 150);
+  const int64_t oc = GENERATE(1, 16, 67);
+  const int64_t height = GENERATE(7, 10);
   const int64_t padding = GENERATE(0, 1, 2);
-  Problem p(2, ic, oc, height, height + 2, padding);
-  p.has_residual = height != 4;
+  Problem p(2, ic, oc, height, height + 2, padding, form);
+  p.has_residual = height != 7;
   const std::vector<double> exact = p.exact();
   test::for_each_target([&] {
-    const std::vector<float> y = run(p, m);
-    CHECK(largest_error(y, exact) <= Norms(m).bound(ic));
-    CHECK(run(p, m, 3, 1, 3, 1) == y);
-    CHECK(run(p, m, 20, 4) == y);
+    const std::vector<float> y = run(p, form);
+    CHECK(largest_error(y, exact) <= error_bound(form, ic));
+    CHECK(run(p, form, 3, 1, 3, 1) == y);
+    CHECK(run(p, form, 20, 4) == y);
   });
+}
+
+TEST_CASE("winograd computes images smaller than a tile", "[winograd]") {
+  const WinogradForm form = GENERATE(kSmall, kLarge);
+  const Problem p(2, 5, 17, GENERATE(3, 4), 3, 1, form);
+  const std::vector<double> exact = p.exact();
+  test::for_each_target([&] { CHECK(largest_error(run(p, form), exact) <= error_bound(form, 5)); });
 }
 
 TEST_CASE("winograd's error is a few times that of direct summation", "[winograd]") {
-  Problem p(1, 64, 32, 24, 24, 1);
+  const WinogradForm form = any_form();
+  const Problem p(1, 64, 32, 24, 24, 1, form);
   const std::vector<double> exact = p.exact();
-  test::for_each_target([&] {
-    CHECK(largest_error(run(p, 2), exact) <= 6e-7 * largest(exact));
-    CHECK(largest_error(run(p, 4), exact) <= 2.5e-6 * largest(exact));
-  });
+  const double bound = is_strict(form) ? 6e-7 : form.points() == 10 ? 5e-6 : 2.5e-6;
+  test::for_each_target(
+      [&] { CHECK(largest_error(run(p, form), exact) <= bound * largest(exact)); });
 }
 
 TEST_CASE("winograd gives a sample the same bits at any place in a batch", "[winograd]") {
-  const int m = GENERATE(2, 4);
-  const Problem p(3, 20, 40, 9, 6, 1);
+  const WinogradForm form = any_form();
+  const Problem p(3, 20, 40, 9, 6, 1, form);
   Problem last = p;
   last.n = 1;
   last.x.assign(p.x.end() - 9 * 6 * 20, p.x.end());
   test::for_each_target([&] {
-    const std::vector<float> y = run(p, m), z = run(last, m);
+    const std::vector<float> y = run(p, form), z = run(last, form);
     CHECK(std::equal(z.begin(), z.end(), y.end() - static_cast<int64_t>(z.size())));
   });
 }
 
 TEST_CASE("winograd applies the whole epilogue", "[winograd]") {
-  const int m = GENERATE(2, 4);
-  Problem p(1, 8, 35, 6, 7, 1);
+  const WinogradForm form = GENERATE(kSmall, kLarge);
+  Problem p(1, 8, 35, 6, 7, 1, form);
   p.has_residual = true;
   const std::vector<float> scale = random_floats(35, 5), shift = random_floats(35, 6);
   test::for_each_target([&] {
@@ -270,8 +333,8 @@ TEST_CASE("winograd applies the whole epilogue", "[winograd]") {
     epilogue.shift = shift.data();
     epilogue.channels = 35;
     epilogue.post = BoundPointwise({Pointwise::kAbs});
-    const std::vector<float> plain = run(p, m);
-    const std::vector<float> y = run(p, m, 2, 1, 0, 0, epilogue);
+    const std::vector<float> plain = run(p, form);
+    const std::vector<float> y = run(p, form, 2, 1, 0, 0, epilogue);
     double error = 0;
     for (size_t i = 0; i < y.size(); ++i) {
       const double clamped = std::clamp(plain[i], -1.f, 1.5f);
@@ -282,7 +345,7 @@ TEST_CASE("winograd applies the whole epilogue", "[winograd]") {
 
     // By rows instead of columns.
     epilogue.channel_rows = 6;
-    const std::vector<float> by_row = run(p, m, 2, 1, 0, 0, epilogue);
+    const std::vector<float> by_row = run(p, form, 2, 1, 0, 0, epilogue);
     error = 0;
     for (size_t i = 0; i < y.size(); ++i) {
       const double clamped = std::clamp(plain[i], -1.f, 1.5f);
@@ -296,19 +359,19 @@ TEST_CASE("winograd applies the whole epilogue", "[winograd]") {
 }
 
 TEST_CASE("winograd's kernel gives the same bits for every team", "[winograd]") {
-  const int m = GENERATE(2, 4);
+  const WinogradForm form = any_form();
   const int64_t oc = GENERATE(20, 100);
-  const Problem p(2, 24, oc, GENERATE(6, 40), 11, 1);
+  const Problem p(2, 24, oc, GENERATE(6, 40), 11, 1, form);
   test::for_each_target([&] {
-    const std::vector<float> whole = run(p, m);
-    const Packed packed(p, m);
+    const std::vector<float> whole = run(p, form);
+    const Packed packed(p, form);
     IgemmPart part{p.shape(), packed.weights.floats(), {}};
     part.epilogue.bias = packed.bias.floats();
-    for (const int64_t tiles : {winograd_block_tiles(p.shape(), m), int64_t{5}}) {
-      const auto kernel = make_winograd(m, part, {}, nullptr, tiles);
+    for (const int64_t tiles : {winograd_block_tiles(p.shape(), form), int64_t{5}}) {
+      const auto kernel = make_winograd(form, part, {}, nullptr, tiles);
       for (const int threads : {1, 2, 3, 8}) {
         AlignedBuffer scratch(static_cast<size_t>(threads) *
-                              winograd_bytes_per_thread(m, p.shape(), tiles));
+                              winograd_bytes_per_thread(form, p.shape(), tiles));
         std::vector<float> y(whole.size(), kGuard);
         const float* in = p.x.data();
         float* out = y.data();
@@ -321,20 +384,23 @@ TEST_CASE("winograd's kernel gives the same bits for every team", "[winograd]") 
 }
 
 TEST_CASE("winograd spreads NaN and infinity within a tile and hides none", "[winograd]") {
-  const int m = GENERATE(2, 4);
+  const WinogradForm form = any_form();
   const float bad = GENERATE(kNan, std::numeric_limits<float>::infinity());
-  const Problem clean(1, 6, 18, 13, 13, 1);
+  const Problem clean(1, 6, 18, 13, 13, 1, form);
   test::for_each_target([&] {
-    const std::vector<float> expected = run(clean, m);
+    const std::vector<float> expected = run(clean, form);
     for (int64_t at = 0; at < 13 * 13; at += 5) {
       Problem p = clean;
       p.x[at * 6 + 2] = bad;
-      const std::vector<float> y = run(p, m);
+      const std::vector<float> y = run(p, form);
       bool shown = true, confined = true;
-      for (int64_t pixel = 0; pixel < 13 * 13; ++pixel) {
-        const int64_t dy = pixel / 13 - at / 13, dx = pixel % 13 - at % 13;
-        const bool reaches = std::abs(dy) <= 1 && std::abs(dx) <= 1;
-        const bool near = std::abs(dy) <= m && std::abs(dx) <= m;
+      for (int64_t pixel = 0; pixel < p.pixels(); ++pixel) {
+        const int64_t dy = at / 13 + 1 - pixel / p.ow(), dx = at % 13 + 1 - pixel % p.ow();
+        const bool reaches = dy >= 0 && dy < p.taps_y && dx >= 0 && dx < p.taps_x;
+        const auto within = [](int64_t d, const WinogradAxis& axis) {
+          return d > -axis.out && d < axis.points();
+        };
+        const bool near = within(dy, form.y) && within(dx, form.x);
         for (int64_t o = 0; o < 18; ++o) {
           const float value = y[pixel * 18 + o];
           if (reaches && std::isfinite(value)) shown = false;
@@ -359,27 +425,47 @@ IgemmShape square_layer(int64_t n, int64_t ic, int64_t size, int64_t oc) {
 }
 
 TEST_CASE("winograd is chosen for 3x3 stride 1 where it pays", "[winograd]") {
-  CHECK(winograd_choice(square_layer(1, 64, 56, 64), false) == 4);
-  CHECK(winograd_choice(square_layer(1, 64, 56, 64), true) == 2);
+  CHECK(winograd_choice(square_layer(1, 64, 56, 64), false) == kLarge);
+  CHECK(winograd_choice(square_layer(1, 64, 56, 64), true) == kSmall);
   // Weights of large tiles cost more than the multiplications that they save.
-  CHECK(winograd_choice(square_layer(1, 512, 7, 512), false) < 4);
-  CHECK(winograd_choice(square_layer(16, 512, 7, 512), false) == 2);
-  CHECK(winograd_choice(square_layer(1, 3, 224, 64), false) == 0);
-  CHECK(winograd_choice(square_layer(0, 64, 56, 64), false) == 0);
+  CHECK(winograd_choice(square_layer(1, 512, 7, 512), false) != kLarge);
+  CHECK(winograd_choice(square_layer(16, 512, 7, 512), false)->y == kSmall.y);
+  CHECK(!winograd_choice(square_layer(1, 3, 224, 64), false));
+  CHECK(!winograd_choice(square_layer(0, 64, 56, 64), false));
+  // Transformed weights would take much memory.
+  CHECK(winograd_choice(square_layer(1, 512, 28, 512), false) ==
+        WinogradForm{kLarge.y, kLarge.x, true});
+}
+
+TEST_CASE("winograd is chosen for 5x5 and for rows and columns of taps", "[winograd]") {
+  const auto choice = [](int64_t taps_y, int64_t taps_x, bool strict) {
+    IgemmShape s = square_layer(1, 96, 20, 96);
+    s.axis[1].taps = taps_y;
+    s.axis[2].taps = taps_x;
+    return winograd_choice(s, strict);
+  };
+  CHECK(choice(5, 5, false) == WinogradForm{{2, 5}, {2, 5}});
+  CHECK(choice(1, 7, false) == WinogradForm{{1, 1}, {4, 7}});
+  CHECK(choice(7, 1, false) == WinogradForm{{4, 7}, {1, 1}});
+  CHECK(choice(1, 3, false) == WinogradForm{{1, 1}, {4, 3}});
+  CHECK(choice(5, 1, false) == WinogradForm{{4, 5}, {1, 1}});
+  CHECK(!choice(1, 1, false));
+  CHECK(!choice(5, 5, true));
+  CHECK(!choice(1, 7, true));
 }
 
 TEST_CASE("winograd is never chosen for other convolutions", "[winograd]") {
   const IgemmShape good = square_layer(1, 64, 56, 64);
-  REQUIRE(is_winograd_shape(good));
+  REQUIRE(winograd_choice(good, false));
   const auto without = [&](auto change) {
     IgemmShape shape = good;
     change(shape);
-    return !is_winograd_shape(shape) && winograd_choice(shape, false) == 0;
+    return !winograd_choice(shape, false);
   };
   CHECK(without([](IgemmShape& s) { s.axis[1].stride = 2; }));
   CHECK(without([](IgemmShape& s) { s.axis[2].step = 2; }));
-  CHECK(without([](IgemmShape& s) { s.axis[2].taps = 1; }));
   CHECK(without([](IgemmShape& s) { s.axis[1].taps = 5; }));
+  CHECK(without([](IgemmShape& s) { s.axis[1].taps = s.axis[2].taps = 2; }));
   CHECK(without([](IgemmShape& s) { s.axis[0].taps = 3; }));
   CHECK(without([](IgemmShape& s) { s.axis[1].dst_step = 2; }));
   CHECK(without([](IgemmShape& s) { s.axis[2].dst_origin = 1; }));

@@ -1,0 +1,101 @@
+#include "engine/kernels/conv_method.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "engine/kernels/depthwise.h"
+#include "engine/kernels/winograd_kernel.h"
+
+namespace plica {
+namespace {
+
+class DepthwiseMethod final : public ConvMethod {
+ public:
+  std::string name() const override { return "depthwise"; }
+  size_t packed_size(const IgemmShape& shape) const override {
+    return static_cast<size_t>(shape.taps()) * depthwise_padded_channels(shape);
+  }
+  void pack(const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
+            float* packed) const override {
+    depthwise_pack(shape, weights, columns, packed);
+  }
+  size_t bias_size(const IgemmShape& shape) const override {
+    return depthwise_padded_channels(shape);
+  }
+  void pack_bias(const IgemmShape& shape, const float* bias, float* packed) const override {
+    std::copy_n(bias, shape.groups, packed);
+  }
+  size_t bytes_per_thread(const std::vector<IgemmPart>&) const override { return 0; }
+  std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands operands,
+                               std::shared_ptr<const void> owner) const override {
+    return make_depthwise(std::move(parts), operands, std::move(owner));
+  }
+};
+
+/// Only convolutions of one phase have its shape.
+class WinogradMethod final : public ConvMethod {
+ public:
+  explicit WinogradMethod(const WinogradForm& form) : form_(form) {}
+
+  std::string name() const override {
+    return "winograd " + std::to_string(form_.y.out) + "x" + std::to_string(form_.x.out) +
+           (form_.late ? " late" : "");
+  }
+  size_t packed_size(const IgemmShape& shape) const override {
+    return winograd_packed_size(shape, form_);
+  }
+  void pack(const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
+            float* packed) const override {
+    winograd_pack(shape, form_, weights, columns, packed);
+  }
+  size_t bytes_per_thread(const std::vector<IgemmPart>& parts) const override {
+    const IgemmShape& shape = parts[0].shape;
+    return winograd_bytes_per_thread(form_, shape, winograd_block_tiles(shape, form_));
+  }
+  std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands operands,
+                               std::shared_ptr<const void> owner) const override {
+    const int64_t tiles = winograd_block_tiles(parts[0].shape, form_);
+    return make_winograd(form_, parts[0], operands, std::move(owner), tiles);
+  }
+
+ private:
+  WinogradForm form_;
+};
+
+class IgemmMethod final : public ConvMethod {
+ public:
+  std::string name() const override { return "igemm"; }
+  size_t packed_size(const IgemmShape& shape) const override { return igemm_packed_size(shape); }
+  void pack(const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
+            float* packed) const override {
+    igemm_pack_columns(shape, weights, columns, packed);
+  }
+  size_t bytes_per_thread(const std::vector<IgemmPart>& parts) const override {
+    return igemm_bytes_per_thread(parts);
+  }
+  std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands operands,
+                               std::shared_ptr<const void> owner) const override {
+    return make_igemm(std::move(parts), operands, std::move(owner));
+  }
+};
+
+}  // namespace
+
+size_t ConvMethod::bias_size(const IgemmShape& shape) const {
+  return static_cast<size_t>(shape.groups * igemm_padded_columns(shape));
+}
+
+void ConvMethod::pack_bias(const IgemmShape& shape, const float* bias, float* packed) const {
+  igemm_pack_bias(shape, bias, packed);
+}
+
+std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, bool strict) {
+  if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>();
+  if (const std::optional<WinogradForm> form = winograd_choice(shape, strict)) {
+    return std::make_shared<WinogradMethod>(*form);
+  }
+  return std::make_shared<IgemmMethod>();
+}
+
+}  // namespace plica

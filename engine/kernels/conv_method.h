@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/kernel.h"
+#include "engine/kernels/igemm_kernel.h"
+
+namespace plica {
+
+/// A way to compute a convolution: how its weights lie, and its kernel.
+class ConvMethod {
+ public:
+  virtual ~ConvMethod() = default;
+
+  /// Tells how weights are packed, too.
+  virtual std::string name() const = 0;
+  /// Floats of packed weights.
+  virtual size_t packed_size(const IgemmShape& shape) const = 0;
+  /// Operands as igemm_pack_columns(); `packed` is zeroed.
+  virtual void pack(const IgemmShape& shape, const IgemmWeights& weights,
+                    const IgemmColumns& columns, float* packed) const = 0;
+  virtual size_t bias_size(const IgemmShape& shape) const;
+  virtual void pack_bias(const IgemmShape& shape, const float* bias, float* packed) const;
+  /// Scratch memory of the kernel.
+  virtual size_t bytes_per_thread(const std::vector<IgemmPart>& parts) const = 0;
+  /// `owner` keeps weights and biases alive.
+  virtual std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands operands,
+                                       std::shared_ptr<const void> owner) const = 0;
+};
+
+/// The method for convolutions of that shape. `strict`: StepBuilder::strict().
+std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, bool strict);
+
+}  // namespace plica

@@ -1,0 +1,163 @@
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include "engine/kernels/dispatch.h"
+#include "engine/kernels/panels.h"
+#include "engine/kernels/winograd.h"
+#include "engine/kernels/winograd_points.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/winograd_pack.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+// Once for each target.
+#include "engine/kernels/transpose-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace plica::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using D = hn::ScalableTag<float>;
+
+int64_t vector_lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
+
+constexpr int kMostTaps = 7, kMostPoints = 10;
+
+/// Row i: the powers of point i, which a polynomial of that many taps is multiplied with.
+struct PowersOfPoints {
+  int64_t points, taps;
+  double at[kMostPoints][kMostTaps] = {};
+
+  explicit PowersOfPoints(const WinogradAxis& axis) : points(axis.points()), taps(axis.taps) {
+    at[0][0] = 1;
+    at[points - 1][taps - 1] = 1;
+    switch (points) {
+      case 4:
+        add_pairs(kWinogradPairs<1>);
+        break;
+      case 6:
+        add_pairs(kWinogradPairs<2>);
+        break;
+      case 8:
+        add_pairs(kWinogradPairs<3>);
+        break;
+      case 10:
+        add_pairs(kWinogradPairs<4>);
+        break;
+      default:
+        break;  // one tap
+    }
+  }
+
+ private:
+  template <size_t kPairs>
+  void add_pairs(const std::array<double, kPairs>& pairs) {
+    for (size_t i = 0; i < kPairs; ++i) {
+      double power = 1;
+      for (int64_t k = 0; k < taps; ++k, power *= pairs[i]) {
+        at[1 + 2 * i][k] = power;
+        at[2 + 2 * i][k] = k % 2 == 0 ? power : -power;
+      }
+    }
+  }
+};
+
+/// to[l] = the sum of factors[k] * from[k * step][l].
+template <int64_t kColumns>
+void sum_columns(const double* factors, int64_t count, const double (*from)[kColumns], int64_t step,
+                 double* to) {
+  for (int64_t l = 0; l < kColumns; ++l) to[l] = factors[0] * from[0][l];
+  for (int64_t k = 1; k < count; ++k) {
+    for (int64_t l = 0; l < kColumns; ++l) to[l] += factors[k] * from[k * step][l];
+  }
+}
+
+void pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights& weights,
+          const IgemmColumns& columns, float* packed) {
+  // A panel's columns at a time: the compiler vectorises over them, and what is written are whole
+  // lines of the cache, some KiB apart.
+  constexpr int64_t kColumns = 2 * hn::MaxLanes(D());
+  const Panels panels{vector_lanes(), shape.oc};
+  const PowersOfPoints rows(form.y), cross(form.x);
+  const int64_t end = columns.first + columns.count;
+  for (int64_t first = columns.first; first < end; first += panels.width()) {
+    const int64_t width = panels.vectors(first / panels.width()) * panels.lanes;
+    const int64_t count = std::min(width, end - first);
+    const float* from = weights.data + (first - columns.first) * weights.oc_stride;
+    float* to = packed + first * form.points() * shape.ic;
+    for (int64_t c = 0; c < shape.ic; ++c, from += weights.ic_stride, to += width) {
+      double taps[kMostTaps * kMostTaps][kColumns];
+      for (int64_t t = 0; t < form.taps(); ++t) {
+        std::fill_n(taps[t], kColumns, 0.0);
+        const float* w = from + weights.tap_offset[t];
+        for (int64_t l = 0; l < count; ++l) taps[t][l] = w[l * weights.oc_stride];
+      }
+      float* point = to;
+      for (int64_t i = 0; i < rows.points; ++i) {
+        double half[kMostTaps][kColumns];
+        for (int64_t x = 0; x < cross.taps; ++x) {
+          sum_columns<kColumns>(rows.at[i], rows.taps, taps + x, cross.taps, half[x]);
+        }
+        for (int64_t j = 0; j < cross.points; ++j, point += shape.ic * width) {
+          double sums[kColumns];
+          sum_columns<kColumns>(cross.at[j], cross.taps, half, 1, sums);
+          for (int64_t l = 0; l < count; ++l) point[l] = static_cast<float>(sums[l]);
+        }
+      }
+    }
+  }
+}
+
+void pack_late(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights& weights,
+               const IgemmColumns& columns, float* packed) {
+  const Panels panels{vector_lanes(), shape.oc};
+  const int64_t taps = form.taps();
+  bool in_order = weights.ic_stride == taps;
+  for (int64_t t = 0; t < taps; ++t) in_order = in_order && weights.tap_offset[t] == t;
+  const int64_t end = columns.first + columns.count;
+  for (int64_t first = columns.first; first < end; first += panels.width()) {
+    const int64_t width = panels.vectors(first / panels.width()) * panels.lanes;
+    const int64_t count = std::min(width, end - first);
+    const float* from = weights.data + (first - columns.first) * weights.oc_stride;
+    float* to = packed + first * taps * shape.ic;
+    if (in_order) {
+      // Short pieces: what is written stays in the first level of the cache.
+      constexpr int64_t kDepth = 64;
+      for (int64_t k = 0; k < taps * shape.ic; k += kDepth) {
+        transpose(from + k, weights.oc_stride, count, std::min(kDepth, taps * shape.ic - k), width,
+                  to + k * width);
+      }
+      continue;
+    }
+    for (int64_t c = 0; c < shape.ic; ++c, from += weights.ic_stride) {
+      for (int64_t t = 0; t < taps; ++t, to += width) {
+        const float* w = from + weights.tap_offset[t];
+        for (int64_t l = 0; l < count; ++l) to[l] = w[l * weights.oc_stride];
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace plica::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace plica {
+
+HWY_EXPORT(pack);
+HWY_EXPORT(pack_late);
+
+void winograd_pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights& weights,
+                   const IgemmColumns& columns, float* packed) {
+  if (form.late) {
+    HWY_DYNAMIC_DISPATCH(pack_late)(shape, form, weights, columns, packed);
+  } else {
+    HWY_DYNAMIC_DISPATCH(pack)(shape, form, weights, columns, packed);
+  }
+}
+
+}  // namespace plica
+#endif  // HWY_ONCE
