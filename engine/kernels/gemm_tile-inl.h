@@ -88,9 +88,12 @@ HWY_NOINLINE void gemm_tile(const GemmTile& t) {
   };
   int64_t k = t.depth;
   for (; k >= 2; k -= 2) {
-    // To L2. Four lines, as many as are used.
+    // To L2. Four lines at most, as many as are used; none twice, since the buffers of outstanding
+    // lines are few.
     HWY_UNROLL(4)
-    for (int line = 0; line < 4; ++line) __builtin_prefetch(next + 16 * line, 0, 2);
+    for (int line = 0; line < 4; ++line) {
+      if (16 * line < t.next_step) __builtin_prefetch(next + 16 * line, 0, 2);
+    }
     next += t.next_step;
     HWY_UNROLL(32)
     for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
