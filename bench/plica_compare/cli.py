@@ -20,6 +20,7 @@ EXAMPLES = """examples:
   bench/compare --models resnet18,lenet --seconds 1    a look
   bench/compare --engines onnxruntime,openvino --threads 1 --batch 1
   bench/compare --models vgg16_bn --add                into the results of the last run
+  bench/compare --isa avx2 --models resnet18           as on a processor without AVX-512
   bench/compare --render                               writes the reports of the last run again
 
 environment:
@@ -60,6 +61,8 @@ def parse_args(argv):
     parser.add_argument("--threads", type=numbers, metavar="N,...", default=[1, 2])
     parser.add_argument("--batch", type=numbers, metavar="N,...",
                         help="default: 1, and 16 where the model is not too large for it")
+    parser.add_argument("--isa", choices=["avx2", "sse4"],
+                        help="hide wider instruction sets from all engines (Linux, x86-64)")
     parser.add_argument("--seconds", type=float, default=3, metavar="S",
                         help="how long each engine is measured in each case (default %(default)s)")
     parser.add_argument("--cold-starts", type=int, choices=range(1, 11), metavar="N",
@@ -68,7 +71,8 @@ def parse_args(argv):
     parser.add_argument("--output", type=pathlib.Path, metavar="DIR",
                         default=models.REPOSITORY / "build/compare/results",
                         help="for results.json, results.md, results.html (default %(default)s)")
-    parser.add_argument("--publish", action="store_true", help="also write bench/RESULTS.md")
+    parser.add_argument("--publish", action="store_true",
+                        help="also write bench/RESULTS.md, with --isa bench/RESULTS-ISA.md")
     parser.add_argument("--add", action="store_true",
                         help="keep the other cases of results.json in --output")
     parser.add_argument("--render", action="store_true",
@@ -126,17 +130,20 @@ def worker_command(engine, case, exports, environment, workers):
             "--threads", case.threads]
 
 
-def measure_case(case, usable, missing, exports, environment, workers, args, progress):
+def measure_case(case, usable, missing, exports, environment, workers, mask, args, progress):
     """The entry of one case in the results."""
     progress.step(str(case))
     commands, failed = {}, {name: {"error_message": why} for name, why in missing.items()}
     for engine in usable:
+        if mask and engine.compiled:
+            failed[engine.name] = {"error_message": "compiled for all that this processor has"}
+            continue
         try:
             commands[engine.name] = worker_command(engine, case, exports, environment, workers)
         except measure.WorkerError as error:
             failed[engine.name] = {"error_message": str(error)}
     with tempfile.TemporaryDirectory(prefix="plica-compare-") as scratch:
-        measurement = measure.Measurement(case, commands, environment.variables(),
+        measurement = measure.Measurement(case, commands, {**environment.variables(), **mask},
                                           pathlib.Path(scratch), progress, args.cold_starts)
         results = measurement.run(args.seconds, measure.read_doubles(
             exports.reference(case.model, case.batch)))
@@ -162,7 +169,9 @@ def write(results, folder, publish):
         (folder / (name + ".new")).write_text(text)
         (folder / (name + ".new")).rename(folder / name)
     if publish:
-        shutil.copyfile(folder / "results.md", models.REPOSITORY / "bench/RESULTS.md")
+        isa = results["machine"].get("isa")
+        name = f"RESULTS-{isa}.md" if isa else "RESULTS.md"
+        shutil.copyfile(folder / "results.md", models.REPOSITORY / "bench" / name)
 
 
 def export_all(args, usable, exports, progress):
@@ -182,7 +191,10 @@ def old_results(args):
     path = args.output / "results.json"
     if not (args.add or args.render) or not path.exists():
         return {"cases": []}
-    return json.loads(path.read_text())
+    old = json.loads(path.read_text())
+    if args.add and old["machine"].get("isa") != args.isa:
+        raise SetupError(f"{path} is of another --isa: choose another --output")
+    return old
 
 
 def run(args):
@@ -196,6 +208,7 @@ def run(args):
     environment = Environment(args.peers)
     usable, missing = install(environment, args.engines, progress)
     workers = args.workers or build.build_workers(environment.site_packages, progress)
+    mask = machine.mask_isa(workers, args.isa)
     exports = Exports(environment, args.retry)
     impossible = export_all(args, usable, exports, progress)
     if args.export_only:
@@ -204,8 +217,8 @@ def run(args):
     wanted = [case for case in cases(args) if case.model not in impossible]
     progress.total = len(wanted)
     progress.step("peaks of the machine")
-    results = {"machine": {**machine.describe(),
-                           **machine.peaks(workers, max(args.threads))},
+    results = {"machine": {**machine.describe(), "isa": args.isa,
+                           **machine.peaks(workers, max(args.threads), mask)},
                "commit": machine.commit(), "seconds": args.seconds,
                "titles": {name: engine.title for name, engine in ENGINES.items()},
                "notes": {name: engine.note for name, engine in ENGINES.items() if engine.note},
@@ -215,7 +228,7 @@ def run(args):
                         (entry["model"], entry["batch"], entry["threads"]) not in again]
     for case in wanted:
         results["cases"].append(measure_case(case, usable, missing, exports, environment, workers,
-                                             args, progress))
+                                             mask, args, progress))
         results["cases"].sort(key=case_order)
         progress.done += 1
         write(results, args.output, args.publish)

@@ -6,6 +6,7 @@ import pathlib
 import platform
 import subprocess
 
+from .environment import SetupError
 from .models import REPOSITORY
 
 
@@ -38,10 +39,25 @@ def _caches():
     return found
 
 
-def peaks(workers, threads):
+def mask_isa(workers, isa):
+    """Variables for processes that are not to see wider instruction sets; raises SetupError."""
+    if isa is None:
+        return {}
+    library = workers / "libplica_mask_isa.so"
+    variables = {"LD_PRELOAD": str(library.resolve()), "PLICA_MASK_ISA": isa}
+    if not library.exists():
+        raise SetupError(f"{library} was not built: --isa needs Linux on x86-64")
+    try:
+        peaks(workers, 1, variables)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SetupError(f"--isa {isa}: {getattr(error, 'stderr', '') or error}") from error
+    return variables
+
+
+def peaks(workers, threads, variables):
     """What bench/workers/machine_peaks measures: {"target", "peaks": [...]}."""
     done = subprocess.run([workers / "machine_peaks", str(threads)], capture_output=True, text=True,
-                          check=True)
+                          check=True, env={**os.environ, **variables})
     return json.loads(done.stdout)
 
 

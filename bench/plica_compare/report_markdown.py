@@ -143,6 +143,8 @@ def machine_lines(results):
     return [f"CPU: {machine['cpu']} (family/model/stepping {machine['family_model_stepping']}), "
             f"{plural(machine['processors'], 'processor')}, {caches}, "
             f"{', '.join(machine['instruction_sets'])}",
+            *([f"Hidden from all engines: what is wider than {machine['isa'].upper()}"]
+              if machine.get("isa") else []),
             f"Measured peaks, {machine['target']}: {peaks}",
             f"Load average before: {machine['load_average']}"]
 

@@ -8,8 +8,12 @@ import html.parser
 import io
 import json
 import math
+import os
 import pathlib
+import platform
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -17,8 +21,8 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
-from plica_compare import (cli, environment, measure, models, process, progress, report_html,  # noqa: E402
-                           report_markdown, statistics, svg)
+from plica_compare import (cli, environment, machine, measure, models, process, progress,  # noqa: E402
+                           report_html, report_markdown, statistics, svg)
 from plica_compare.peers import ENGINES  # noqa: E402
 
 
@@ -240,6 +244,47 @@ class Measuring(unittest.TestCase):
     def test_a_program_that_does_not_exist(self):
         with tempfile.TemporaryDirectory() as folder, self.assertRaises(process.WorkerError):
             process.Worker(["/nonexistent/worker"], None, pathlib.Path(folder) / "log")
+
+
+PROBE = """
+#include <cstdio>
+int main() {
+  std::printf("%d%d%d%d", __builtin_cpu_supports("avx512f") != 0, __builtin_cpu_supports("avx2") != 0,
+              __builtin_cpu_supports("avx") != 0, __builtin_cpu_supports("sse4.1") != 0);
+}
+"""
+
+
+class MaskIsa(unittest.TestCase):
+    """Against GCC's detection of the processor."""
+
+    def test_what_is_wider_is_hidden(self):
+        compiler = shutil.which("c++")
+        if compiler is None or platform.machine() != "x86_64" or sys.platform != "linux":
+            self.skipTest("needs a C++ compiler, Linux and x86-64")
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            (folder / "probe.cpp").write_text(PROBE)
+            library, probe = folder / "mask.so", folder / "probe"
+            subprocess.run([compiler, "-std=c++20", "-fPIC", "-shared", "-o", library,
+                            ROOT / "bench/workers/mask_isa.cpp"], check=True)
+            subprocess.run([compiler, "-o", probe, folder / "probe.cpp"], check=True)
+
+            def seen(isa):
+                mask = {"LD_PRELOAD": str(library), "PLICA_MASK_ISA": isa} if isa else {}
+                done = subprocess.run([probe], capture_output=True, text=True,
+                                      env={**os.environ, **mask})
+                if done.returncode == 2 and "cannot mask" in done.stderr:
+                    self.skipTest(done.stderr.strip())
+                return done.stdout
+            plain = seen(None)
+            self.assertEqual(seen("avx2"), "0" + plain[1:])
+            self.assertEqual(seen("sse4"), "000" + plain[3:])
+
+    def test_refusals(self):
+        with self.assertRaisesRegex(environment.SetupError, "was not built"):
+            machine.mask_isa(pathlib.Path("/nowhere"), "avx2")
+        self.assertEqual(machine.mask_isa(pathlib.Path("/nowhere"), None), {})
 
 
 class CommandLine(unittest.TestCase):

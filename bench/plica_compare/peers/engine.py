@@ -15,6 +15,8 @@ class Engine:
     program = None  # The worker in bench/workers that runs it; None: plica_compare.worker.
     suffix = ""  # Of its model file.
     per_threads = False  # Whether the file depends on the number of threads.
+    # Whether its file is compiled for the processor that it was exported on.
+    compiled = False
     note = ""
 
     def file_name(self, stem, threads):

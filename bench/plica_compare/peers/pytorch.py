@@ -83,6 +83,7 @@ class Compiled(_PyTorch):
     title = "PyTorch compiled (AOTInductor)"
     suffix = ".aoti.pt2"
     per_threads = True
+    compiled = True
 
     def export(self, source, path, threads):
         import torch
