@@ -99,6 +99,14 @@ class Op {
   /// in their places and need no step for it.
   virtual bool joins_channels() const { return false; }
 
+  /// Sample i of the outputs (axis 0) is computed from sample i of the inputs that are not
+  /// constants alone, where all of these have as many samples and infer_shapes() agrees for a
+  /// single one.
+  virtual bool is_samplewise(std::span<const Shape> inputs) const {
+    (void)inputs;
+    return false;
+  }
+
   /// op(affine(x)) equals affine(op(x)) for input 0 and the first output, along axis 1 of both:
   /// average pooling whose windows count no padding; max pooling where every scale is positive.
   virtual bool commutes_with(const Node& node, const Affine& affine) const {

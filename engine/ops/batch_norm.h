@@ -36,6 +36,7 @@ class BatchNorm : public Op {
   Affine affine(const Node& node) const;
 
   std::string_view name() const override { return "batch_norm"; }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override;
   std::vector<Shape> infer_shapes(std::span<const Shape> inputs,
                                   const Bindings& bindings) const override;

@@ -23,6 +23,7 @@ class BinaryOp final : public Op {
   void set_per_channel() { per_channel_ = true; }
 
   std::string_view name() const override { return plica::name(kind_); }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override;
   std::vector<Shape> infer_shapes(std::span<const Shape> inputs, const Bindings&) const override;
   void evaluate(std::span<const Array* const> inputs, std::span<Array> outputs,

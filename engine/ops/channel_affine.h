@@ -27,6 +27,7 @@ class ChannelAffine : public Op {
   std::string obstacle;
 
   std::string_view name() const override { return "channel_affine"; }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override;
   std::vector<Shape> infer_shapes(std::span<const Shape> inputs,
                                   const Bindings& bindings) const override;

@@ -46,6 +46,7 @@ class GroupNorm final : public Op {
   }
 
   std::string_view name() const override { return "group_norm"; }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override { return concat(norm_.groups, " groups, eps ", norm_.eps); }
 
   std::vector<Shape> infer_shapes(std::span<const Shape> inputs,
@@ -94,6 +95,7 @@ class InstanceNorm final : public Op {
   }
 
   std::string_view name() const override { return "instance_norm"; }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override { return concat("eps ", norm_.eps); }
 
   std::vector<Shape> infer_shapes(std::span<const Shape> inputs, const Bindings&) const override {

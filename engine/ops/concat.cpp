@@ -14,6 +14,7 @@ class Concat : public MoveOp {
     axis_ = reader.integer("dim", 0);
   }
   std::string_view name() const override { return "cat"; }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override { return concat("axis ", axis_); }
   bool joins_channels() const override { return axis_ == 1; }
 

@@ -50,6 +50,10 @@ class ConvBase : public Op {
   std::string describe() const override;
   std::vector<Shape> infer_shapes(std::span<const Shape> inputs,
                                   const Bindings& bindings) const override;
+  /// Unless there is no batch axis.
+  bool is_samplewise(std::span<const Shape> inputs) const override {
+    return inputs[0].size() == inputs[1].size();
+  }
   Epilogue* epilogue() override { return &epilogue_; }
   bool fold_output_affine(Graph& graph, Node& node, const Affine& affine,
                           std::string& why) override;

@@ -14,6 +14,7 @@ class Identity : public ReshapeOp {
  public:
   explicit Identity(std::string_view name) : name_(name) {}
   std::string_view name() const override { return name_; }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   void plan(StepBuilder& builder) const override { builder.alias(0, 0, builder.input_desc(0)); }
 
  protected:

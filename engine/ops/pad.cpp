@@ -25,6 +25,7 @@ class Pad : public MoveOp {
       : amounts_(std::move(amounts)), mode_(mode), value_(value) {}
 
   std::string_view name() const override { return "pad"; }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override {
     constexpr const char* kModes[] = {"constant", "reflect", "replicate", "circular"};
     std::string text = kModes[static_cast<int>(mode_)];

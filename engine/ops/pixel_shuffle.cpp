@@ -38,6 +38,7 @@ class PixelShuffle : public MoveOp {
     require(factor_ > 0, ErrorCode::kInvalid, "pixel_shuffle: factor ", factor_);
   }
   std::string_view name() const override { return "pixel_shuffle"; }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override { return concat("factor ", factor_); }
 
  protected:
@@ -72,6 +73,7 @@ class PixelUnshuffle : public MoveOp {
     require(factor_ > 0, ErrorCode::kInvalid, "pixel_unshuffle: factor ", factor_);
   }
   std::string_view name() const override { return "pixel_unshuffle"; }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override { return concat("factor ", factor_); }
 
  protected:
@@ -106,6 +108,7 @@ class ChannelShuffle : public MoveOp {
     require(groups_ > 0, ErrorCode::kInvalid, "channel_shuffle: ", groups_, " groups");
   }
   std::string_view name() const override { return "channel_shuffle"; }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override { return concat("groups ", groups_); }
 
  protected:

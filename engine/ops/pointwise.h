@@ -12,6 +12,7 @@ class PointwiseOp final : public Op {
   explicit PointwiseOp(const Pointwise& f) : f_(f) {}
 
   std::string_view name() const override { return plica::name(f_.kind); }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override { return to_string(f_); }
   std::vector<Shape> infer_shapes(std::span<const Shape> inputs, const Bindings&) const override {
     return {inputs[0]};

@@ -24,6 +24,10 @@ class Pool : public Op {
   Pool(Kind kind, size_t rank, bool has_indices)
       : kind_(kind), rank_(rank), has_indices_(has_indices) {}
 
+  bool is_samplewise(std::span<const Shape> inputs) const override {
+    return inputs[0].size() == rank_ + 2;
+  }
+
   std::vector<Shape> infer_shapes(std::span<const Shape> inputs,
                                   const Bindings& bindings) const override {
     const Shape& in = inputs[0];

@@ -47,6 +47,10 @@ class Reduce final : public Op {
 
   std::string_view name() const override { return kNames[static_cast<size_t>(kind_)]; }
 
+  bool is_samplewise(std::span<const Shape> inputs) const override {
+    return !inputs[0].empty() && !axes(inputs[0].size())[0];
+  }
+
   std::string describe() const override {
     std::string text = "over ";
     for (int64_t dim : dims_) text += std::to_string(dim) + (dim == dims_.back() ? "" : ", ");

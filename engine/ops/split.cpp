@@ -13,6 +13,8 @@ class SplitOp : public StridedViewOp {
     reader.tensor("self");
   }
 
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
+
  protected:
   /// Sizes of the parts of an axis of `size`; as many as there are outputs.
   virtual std::vector<int64_t> parts(int64_t size, const Bindings& bindings) const = 0;

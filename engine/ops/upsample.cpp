@@ -25,6 +25,7 @@ class Upsample : public Op {
       : mode_(mode), axes_(axes), align_corners_(align_corners), target_(std::move(target)) {}
 
   std::string_view name() const override { return "upsample"; }
+  bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override {
     constexpr const char* kModes[] = {"nearest", "nearest-exact", "linear"};
     std::string text = kModes[static_cast<int>(mode_)];

@@ -10,6 +10,7 @@
 #include "engine/plan/chain_rows.h"
 #include "engine/plan/memory_plan.h"
 #include "engine/plan/plan.h"
+#include "engine/plan/sample_loop.h"
 #include "engine/plan/slices.h"
 
 namespace plica {
@@ -23,23 +24,27 @@ struct Place {
 
 class Planner final : public StepBuilder {
  public:
-  Planner(const Graph& graph, const Bindings& bindings, PackCache& cache,
-          const PlanOptions& options)
+  Planner(const Graph& graph, const Bindings& bindings, std::map<const Value*, Shape> shapes,
+          PackCache& cache, const PlanOptions& options)
       : graph_(graph),
         bindings_(bindings),
-        shapes_(infer_shapes(graph, bindings)),
+        shapes_(std::move(shapes)),
         slices_(find_slices(graph, shapes_)),
         cache_(cache),
         options_(options) {}
 
   Plan build();
+  /// Of the first `count` nodes alone. `outputs`: values that others need, computed to where
+  /// `descs` then says.
+  Plan build_prefix(size_t count, const std::vector<const Value*>& outputs,
+                    std::vector<TensorDesc>& descs);
 
   // StepBuilder
   const Node& node() const override { return *node_; }
   const Bindings& bindings() const override { return bindings_; }
   bool use_onednn() const override { return options_.onednn; }
   bool strict() const override { return options_.strict; }
-  bool batch_invariant() const override { return options_.batch_invariant; }
+  bool batch_invariant() const override { return options_.batch_invariant || in_prefix_; }
   const Shape& input_shape(int index) const override { return shapes_.at(input_value(index)); }
   const Shape& output_shape(int index) const override {
     return shapes_.at(node_->outputs.at(static_cast<size_t>(index)));
@@ -77,12 +82,16 @@ class Planner final : public StepBuilder {
   Place constant_place(const Value* value, const TensorDesc& desc);
   Place copy_to(const Value* value, const TensorDesc& desc);
   void add_copy(const std::string& name, const Place& from, const Place& to);
+  void place_inputs();
+  void plan_nodes(size_t begin, size_t end);
   void plan_node(const Node& node);
+  void plan_samples(size_t count);
   Place slice_place(const Value* value, const Slice& slice);
   bool is_there(const Value* value, const Place& place) const;
   bool join_channels();
   void place_outputs();
   bool may_overwrite(int input, const TensorDesc& output) const;
+  bool give_to_caller(const Place& place, size_t bytes, int index);
   void finish_outputs();
   void lay_out_memory();
 
@@ -103,6 +112,7 @@ class Planner final : public StepBuilder {
 
   // The node at hand.
   const Node* node_ = nullptr;
+  bool in_prefix_ = false;  // sample_prefix()
   std::vector<Place> inputs_;
   std::vector<std::pair<int, TensorDesc>> outputs_;
   std::vector<int> sliced_outputs_;
@@ -389,19 +399,27 @@ void Planner::plan_node(const Node& node) {
   for (const Value* input : node.inputs) --uses_left_[input];
 }
 
+/// Has a result of so many bytes computed in the caller's memory, if it is alone in its own.
+bool Planner::give_to_caller(const Place& place, size_t bytes, int index) {
+  Buffer& buffer = plan_.buffers[static_cast<size_t>(place.operand.buffer)];
+  if (options_.keep_values || buffer.kind != Buffer::Kind::kArena || buffer.bytes != bytes ||
+      place.operand.offset != 0) {
+    return false;
+  }
+  buffer.kind = Buffer::Kind::kOutput;
+  buffer.index = index;
+  return true;
+}
+
 void Planner::finish_outputs() {
   for (size_t i = 0; i < graph_.outputs().size(); ++i) {
     const Value* value = graph_.outputs()[i];
     const TensorDesc wanted = row_major(shapes_.at(value));
     plan_.output_shapes.push_back(wanted.shape);
     const Place place = value->is_constant() ? constant_place(value, wanted) : place_of(value);
-    Buffer& buffer = plan_.buffers[static_cast<size_t>(place.operand.buffer)];
     const size_t bytes = static_cast<size_t>(element_count(wanted.shape)) * sizeof(float);
-    // A result that already lies as the caller wants it is computed in the caller's memory.
-    if (!options_.keep_values && buffer.kind == Buffer::Kind::kArena && buffer.bytes == bytes &&
-        place.operand.offset == 0 && satisfies(place.desc, Layout::kRowMajor)) {
-      buffer.kind = Buffer::Kind::kOutput;
-      buffer.index = static_cast<int>(i);
+    if (satisfies(place.desc, Layout::kRowMajor) &&
+        give_to_caller(place, bytes, static_cast<int>(i))) {
       continue;
     }
     const int output = new_buffer(Buffer::Kind::kOutput, bytes, static_cast<int>(i));
@@ -426,7 +444,7 @@ void Planner::lay_out_memory() {
   plan_.arena_lower_bound = memory.lower_bound;
 }
 
-Plan Planner::build() {
+void Planner::place_inputs() {
   plan_.threads = options_.threads;
   for (const auto& value : graph_.values()) {
     uses_left_[value.get()] = value->users.size() + (value->is_output ? 1 : 0);
@@ -439,14 +457,109 @@ Plan Planner::build() {
     const int buffer = new_buffer(Buffer::Kind::kInput, bytes, static_cast<int>(i));
     places_[value] = {{buffer, 0}, std::move(desc)};
   }
-  for (const auto& node : graph_.nodes()) {
+}
+
+void Planner::plan_nodes(size_t begin, size_t end) {
+  for (size_t i = begin; i < end; ++i) {
+    const Node& node = *graph_.nodes()[i];
     try {
-      plan_node(*node);
+      plan_node(node);
     } catch (Error& error) {
-      error.at_node(node->label());
+      error.at_node(node.label());
       throw;
     }
   }
+}
+
+/// Plans the first `count` nodes as one step that computes sample by sample.
+void Planner::plan_samples(size_t count) {
+  std::map<const Value*, Shape> shapes = shapes_;
+  std::set<const Node*> inside;
+  std::vector<const Value*> outputs;
+  for (const GraphInput& input : graph_.inputs()) shapes.at(input.value)[0] = 1;
+  for (size_t i = 0; i < count; ++i) inside.insert(graph_.nodes()[i].get());
+  for (size_t i = 0; i < count; ++i) {
+    const Node& node = *graph_.nodes()[i];
+    for (const Value* input : node.inputs) --uses_left_[input];
+    for (const Value* value : node.outputs) {
+      shapes.at(value)[0] = 1;
+      const bool leaves = std::any_of(value->users.begin(), value->users.end(),
+                                      [&](const Node* user) { return inside.count(user) == 0; });
+      if (leaves || value->is_output) outputs.push_back(value);
+    }
+  }
+  PlanOptions options = options_;
+  options.threads = 1;
+  std::vector<TensorDesc> descs;
+  Plan plan = Planner(graph_, bindings_, std::move(shapes), cache_, options)
+                  .build_prefix(count, outputs, descs);
+
+  Step step;
+  std::vector<int64_t> in_floats, out_floats;
+  const int64_t samples = shapes_.at(graph_.inputs()[0].value)[0];
+  for (const GraphInput& input : graph_.inputs()) {
+    step.inputs.push_back(place_of(input.value).operand);
+    in_floats.push_back(element_count(shapes_.at(input.value)) / samples);
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    TensorDesc desc = descs[i];
+    out_floats.push_back(extent(desc));
+    desc.shape[0] = samples;
+    desc.strides[0] = out_floats.back();
+    places_[outputs[i]] = new_place(desc, outputs[i]);
+    step.outputs.push_back(place_of(outputs[i]).operand);
+    step.output_shape = desc.shape;
+  }
+  for (const Step& each : plan.steps) {
+    step.flops += samples * each.flops;
+    step.bytes += samples * each.bytes;
+    step.weight_bytes += each.weight_bytes;
+  }
+  plan_.flops += step.flops;
+  step.node = graph_.nodes()[0]->label() + " .. " + graph_.nodes()[count - 1]->label();
+  step.kernel_name = std::to_string(plan.steps.size()) + " steps, sample by sample";
+  step.workspace = new_buffer(Buffer::Kind::kArena, sample_loop_bytes_per_thread(plan) *
+                                                        static_cast<size_t>(options_.threads));
+  step.kernel =
+      make_sample_loop(std::move(plan), samples, std::move(in_floats), std::move(out_floats));
+  plan_.steps.push_back(std::move(step));
+}
+
+Plan Planner::build_prefix(size_t count, const std::vector<const Value*>& outputs,
+                           std::vector<TensorDesc>& descs) {
+  place_inputs();
+  plan_nodes(0, count);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Place place = place_of(outputs[i]);
+    const Shape& shape = shapes_.at(outputs[i]);
+    const size_t bytes = static_cast<size_t>(element_count(shape)) * sizeof(float);
+    const auto index = static_cast<int>(i);
+    if (give_to_caller(place, bytes, index)) {
+      descs.push_back(place.desc);
+      continue;
+    }
+    descs.push_back(shape.size() > 2 ? channels_last(shape) : row_major(shape));
+    const int output = new_buffer(Buffer::Kind::kOutput, bytes, index);
+    add_copy("copy of " + outputs[i]->name, place, {{output, 0}, descs.back()});
+  }
+  chain_rows(plan_, options_.chains);
+  lay_out_memory();
+  return std::move(plan_);
+}
+
+Plan Planner::build() {
+  place_inputs();
+  const size_t prefix =
+      options_.onednn ? 0 : sample_prefix(graph_, bindings_, shapes_, options_.samples);
+  if (prefix > 0 && !options_.keep_values &&
+      divides_evenly(shapes_.at(graph_.inputs()[0].value)[0], options_.threads)) {
+    plan_samples(prefix);
+  } else {
+    in_prefix_ = true;
+    plan_nodes(0, prefix);
+    in_prefix_ = false;
+  }
+  plan_nodes(prefix, graph_.nodes().size());
   finish_outputs();
   if (options_.keep_values) {
     find_lifetimes(plan_);
@@ -468,7 +581,7 @@ Plan make_plan(const Graph& graph, const std::vector<Shape>& input_shapes, PackC
                const PlanOptions& options) {
   const Bindings bindings = bind_symbols(graph, input_shapes);
   try {
-    Plan plan = Planner(graph, bindings, cache, options).build();
+    Plan plan = Planner(graph, bindings, infer_shapes(graph, bindings), cache, options).build();
     // Threads are not worth starting for less.
     constexpr size_t kWorthThreads = size_t{1} << 20;
     const int threads = cache.pending_bytes() > kWorthThreads ? options.threads : 1;

@@ -28,6 +28,14 @@ struct ChainLimits {
   bool operator==(const ChainLimits&) const = default;
 };
 
+/// Which steps are computed for one sample of a batch after the other (sample_loop.h).
+struct SampleLimits {
+  /// Smaller tensors of a whole batch stay in the second level of the cache.
+  int64_t min_tensor_bytes = 1 << 20;
+
+  bool operator==(const SampleLimits&) const = default;
+};
+
 struct PlanOptions {
   int threads = 1;  ///< Scratch memory is laid out for this many.
   bool onednn = false;
@@ -35,6 +43,7 @@ struct PlanOptions {
   bool batch_invariant = false;  ///< LoadOptions::batch_invariant.
   bool keep_values = false;      ///< No memory is used twice: every value can be read after a run.
   ChainLimits chains = {};       ///< Unless keep_values.
+  SampleLimits samples = {};
 
   bool operator==(const PlanOptions&) const = default;
 };
