@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/kernels/dispatch.h"
+#include "engine/kernels/parts.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/row_conv.cpp"
@@ -298,41 +299,43 @@ void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const fl
   tile.lo = c.epilogue.lo;
   tile.hi = c.epilogue.hi;
   const int64_t first_pixel = (n * y.out + first) * x.out;
-  const auto run_row = [&](int64_t r, int64_t share, const auto& functions, int64_t column) {
-    // `count` times as many neighbouring pixels as share a vector.
+  const int64_t share = row_conv::shared_pixels(s, c.source, lanes);
+  // Of pixels that share a vector; out of the loop, since small images are all divisions otherwise.
+  const Parts groups(x.out / share, kTileRows);
+  const bool left_over = x.out % share != 0;
+  const auto run_row = [&](int64_t r, const auto& functions, int64_t column) {
     const auto run_tile_at = [&](int64_t pixel, int64_t count) {
       tile.a = from + r * y.stride * row_step + pixel * x.stride * scratch.pixel;
       tile.dst = dst + (first_pixel + r * x.out + pixel) * s.dst_pixel + column;
       functions[static_cast<size_t>(count - 1)](tile);
     };
-    // Tiles of nearly equal heights.
-    const int64_t groups = x.out / share, tiles = (groups + kTileRows - 1) / kTileRows;
-    for (int64_t i = 0; i < tiles; ++i) {
-      const int64_t begin = i * groups / tiles, end = (i + 1) * groups / tiles;
-      run_tile_at(begin * share, end - begin);
+    for (int64_t i = 0, pixel = 0; i < groups.count; pixel += groups.size(i++) * share) {
+      run_tile_at(pixel, groups.size(i));
     }
-    if (x.out % share != 0) run_tile_at(x.out - share, 1);
+    if (left_over) run_tile_at(x.out - share, 1);
   };
-  const int64_t share = row_conv::shared_pixels(s, c.source, lanes);
   if (share > 1) {
-    HWY_ALIGN float bias[hn::MaxLanes(D())];
-    HWY_ALIGN int32_t order[hn::MaxLanes(D())];
-    for (int64_t l = 0; l < lanes; ++l) {
-      bias[l] = c.epilogue.bias[std::min(l / share, s.oc - 1)];
-      order[l] = static_cast<int32_t>(l < share * s.oc ? l % s.oc * share + l / s.oc : 0);
+    // Lane channel * share + pixel goes to pixel * channels + channel.
+    HWY_ALIGN float bias[hn::MaxLanes(D())] = {};
+    HWY_ALIGN int32_t order[hn::MaxLanes(D())] = {};
+    for (int64_t channel = 0; channel < s.oc; ++channel) {
+      for (int64_t pixel = 0; pixel < share; ++pixel) {
+        bias[channel * share + pixel] = c.epilogue.bias[channel];
+        order[pixel * s.oc + channel] = static_cast<int32_t>(channel * share + pixel);
+      }
     }
     tile.w = c.packed;
     tile.bias = bias;
     tile.order = order;
     tile.columns = s.oc;
-    for (int64_t r = 0; r < rows; ++r) run_row(r, share, kSharedTiles[share / 4], 0);
+    for (int64_t r = 0; r < rows; ++r) run_row(r, kSharedTiles[share / 4], 0);
   }
   for (int64_t column = 0; share == 1 && column < s.oc; column += 2 * lanes) {
     const int vectors = s.oc - column > lanes ? 2 : 1;
     tile.w = c.packed + column * s.depth();
     tile.bias = c.epilogue.bias + column;
     tile.columns = std::min(s.oc - column, 2 * lanes);
-    for (int64_t r = 0; r < rows; ++r) run_row(r, 1, kTiles[vectors - 1], column);
+    for (int64_t r = 0; r < rows; ++r) run_row(r, kTiles[vectors - 1], column);
   }
   if (!c.epilogue.has_tail()) return;
   apply_tail_rows(c.epilogue, first_pixel, rows * x.out, s.dst_pixel, 0,

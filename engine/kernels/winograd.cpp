@@ -7,6 +7,7 @@
 
 #include "engine/kernels/dispatch.h"
 #include "engine/kernels/panels.h"
+#include "engine/kernels/parts.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/winograd.cpp"
@@ -73,15 +74,6 @@ struct Scratch {
   int64_t floats() const { return inputs + products + zeros + weights; }
 };
 
-/// `size` in `count` parts that are nearly equal: the first `larger` have one more than the others.
-struct Parts {
-  int64_t count, least, larger;
-
-  Parts(int64_t size, int64_t most)
-      : count(divide_up(size, most)), least(size / count), larger(size % count) {}
-  int64_t size(int64_t part) const { return least + (part < larger ? 1 : 0); }
-};
-
 }  // namespace plica::winograd
 #endif  // PLICA_WINOGRAD_ONCE
 
@@ -96,7 +88,6 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 using winograd::Grid;
-using winograd::Parts;
 using winograd::Scratch;
 using winograd::TileAt;
 
