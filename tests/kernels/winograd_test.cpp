@@ -276,10 +276,10 @@ TEST_CASE("winograd packs weights whose taps and channels lie in any order", "[w
 
 TEST_CASE("winograd agrees with float64 on odd shapes and stays inside", "[winograd]") {
   const WinogradForm form = any_form();
-  const int64_t ic = GENERATE(1, 5, 33, 150);
-  const int64_t oc = GENERATE(1, 16, 67);
+  const int64_t ic = GENERATE(5, 33, 150);
+  const int64_t oc = GENERATE(1, 67);
   const int64_t height = GENERATE(7, 10);
-  const int64_t padding = GENERATE(0, 1, 2);
+  const int64_t padding = GENERATE(0, 2);
   Problem p(2, ic, oc, height, height + 2, padding, form);
   p.has_residual = height != 7;
   const std::vector<double> exact = p.exact();
