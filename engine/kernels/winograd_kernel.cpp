@@ -24,6 +24,7 @@ class WinogradKernel final : public Kernel {
       : part_(part),
         operands_(operands),
         owner_(std::move(owner)),
+        late_(form.late),
         block_tiles_(block_tiles),
         tiles_(winograd_tiles(part.shape, form)),
         panels_(divide_up(part.shape.oc, igemm_tile().panel)),
@@ -50,14 +51,16 @@ class WinogradKernel final : public Kernel {
  private:
   /// As few blocks of tiles as memory allows, since each reads all the weights, but as many as
   /// keep all threads busy; where tiles are too few for that, panels are divided too, and their
-  /// blocks transform the same inputs again.
+  /// blocks transform the same inputs again. That is less work than to transform late weights for
+  /// more blocks.
   Split split(int threads) const {
     constexpr int64_t kFewTiles = 14;
     Split s;
     s.tile_blocks = divide_up(tiles_, block_tiles_);
     if (threads == 1 || s.tile_blocks == 0) return s;
     const int64_t even = divide_up(s.tile_blocks, threads) * threads;
-    if (tiles_ / even >= kFewTiles) {
+    if (even == s.tile_blocks) return s;
+    if (!late_ && tiles_ / even >= kFewTiles) {
       s.tile_blocks = even;
     } else {
       s.panel_blocks = std::min(panels_, threads / std::gcd(s.tile_blocks, int64_t{threads}));
@@ -68,6 +71,7 @@ class WinogradKernel final : public Kernel {
   IgemmPart part_;
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
+  bool late_;
   int64_t block_tiles_, tiles_, panels_;
   size_t bytes_per_thread_;
   WinogradFn run_;
