@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <limits>
@@ -54,9 +55,10 @@ double cgroup_quota() {
   return quota;
 }
 
-/// How often an idle worker looks for the next step of a run before it sleeps: about 50
-/// microseconds, longer than a gap between steps, shorter than a scheduler's time slice.
-constexpr int kSpins = 1500;
+/// How long an idle worker looks for the next step of a run before it sleeps: longer than steps
+/// that one thread does alone, shorter than a scheduler's time slice. By the clock, because a pause
+/// takes 10 cycles on some processors and 140 on others.
+constexpr std::chrono::microseconds kSpinTime{50};
 
 /// The epoch counts jobs in its upper bits and says in its lower ones how many workers the job
 /// wants, so that one load tells a worker both: it may be late for jobs that it has no part in.
@@ -65,6 +67,22 @@ constexpr uint32_t kMaxTeam = (1u << kSizeBits) - 1;
 
 /// The gate has the epoch in its upper half, this bit, and below it the number of workers inside.
 constexpr uint64_t kClosed = uint64_t{1} << 31;
+
+/// Whether `condition` ended within kSpinTime.
+template <typename Condition>
+bool spin_while(const Condition& condition) noexcept {
+  using Clock = std::chrono::steady_clock;
+  // Reading the clock takes longer than looking.
+  constexpr int kLooks = 32;
+  const Clock::time_point end = Clock::now() + kSpinTime;
+  do {
+    for (int i = 0; i < kLooks; ++i) {
+      if (!condition()) return true;
+      PLICA_PAUSE();
+    }
+  } while (Clock::now() < end);
+  return false;
+}
 
 }  // namespace
 
@@ -149,13 +167,9 @@ void ThreadPool::run_job(int64_t count, TaskFn fn, void* body, int size) noexcep
   // No task is left. Who has not come in by now, because its CPU is busy with something else, is
   // not waited for.
   gate_.fetch_or(kClosed, std::memory_order_acq_rel);
-  for (int spins = 0; (gate_.load(std::memory_order_acquire) & (kClosed - 1)) > 0; ++spins) {
-    // Two runnable threads on one CPU must not spin against each other.
-    if (spins < kSpins)
-      PLICA_PAUSE();
-    else
-      std::this_thread::yield();
-  }
+  const auto busy = [this] { return (gate_.load(std::memory_order_acquire) & (kClosed - 1)) > 0; };
+  // Two runnable threads on one CPU must not spin against each other.
+  while (!spin_while(busy)) std::this_thread::yield();
 }
 
 bool ThreadPool::enter_job(uint32_t epoch) noexcept {
@@ -178,11 +192,10 @@ void ThreadPool::work_on_job(int worker) noexcept {
 }
 
 uint32_t ThreadPool::wait_for_job(uint32_t seen) noexcept {
-  for (int spins = 0; spins < kSpins && leased_.load(std::memory_order_relaxed); ++spins) {
-    const uint32_t now = epoch_.load(std::memory_order_acquire);
-    if (now != seen) return now;
-    PLICA_PAUSE();
-  }
+  spin_while([&] {
+    return epoch_.load(std::memory_order_acquire) == seen &&
+           leased_.load(std::memory_order_relaxed);
+  });
   epoch_.wait(seen, std::memory_order_acquire);
   return epoch_.load(std::memory_order_acquire);
 }
