@@ -77,8 +77,7 @@ class RowChain final : public Kernel {
     // A thread computes again what the rows of its neighbour's begin with: few long parts.
     constexpr int64_t kPartsPerThread = 2;
     const int64_t wanted = team.size() == 1 ? 1 : team.size() * kPartsPerThread;
-    const int64_t bands = (last.out_rows + band_ - 1) / band_;
-    const int64_t parts = std::min(bands, (wanted + last.images - 1) / last.images);
+    const int64_t parts = std::min(last.out_rows, (wanted + last.images - 1) / last.images);
     team.for_each(last.images * parts, [&](int64_t task, int worker) {
       const int64_t part = task % parts;
       const RowRange out{part * last.out_rows / parts, (part + 1) * last.out_rows / parts};
