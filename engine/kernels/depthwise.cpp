@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/kernels/dispatch.h"
+#include "engine/kernels/share_work.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/depthwise.cpp"
@@ -32,6 +33,9 @@ struct Line {
 inline constexpr int64_t kChunkBytes = 24 * 1024;
 /// But a chunk has as many channels as this, or else memory is read in too small pieces.
 inline constexpr int64_t kMinChunk = 64;
+/// Threads share out channels by so many: the panel of a matrix product, whose output is read, with
+/// the largest vectors.
+inline constexpr int64_t kLeastShare = 32;
 
 }  // namespace plica::depthwise
 #endif  // PLICA_DEPTHWISE_ONCE
@@ -325,11 +329,23 @@ class DepthwiseKernel final : public Kernel {
   }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
+    const int64_t wanted = team.size() == 1 ? 1 : 4 * team.size();
     for (const IgemmPart& part : parts_) {
-      const int64_t lines = part.shape.n * part.shape.axis[0].out * part.shape.axis[1].out;
-      const int64_t tasks = std::min<int64_t>(lines, team.size() == 1 ? 1 : 4 * team.size());
+      const IgemmShape& s = part.shape;
+      const int64_t lines = s.n * s.axis[0].out * s.axis[1].out;
+      const int64_t chunks = std::max<int64_t>(s.groups / depthwise::kLeastShare, 1);
+      const bool by_channels =
+          chunks >= team.size() && shares_channels(lines * s.axis[2].out, team.size());
+      const int64_t tasks = std::min(by_channels ? chunks : lines, wanted);
       team.for_each(tasks, [&](int64_t task, int) {
-        run_lines(part, args, task * lines / tasks, (task + 1) * lines / tasks);
+        if (!by_channels) {
+          run_lines(part, args, {task * lines / tasks, (task + 1) * lines / tasks, 0, s.groups});
+          return;
+        }
+        const auto channel = [&](int64_t i) {
+          return i == tasks ? s.groups : i * chunks / tasks * depthwise::kLeastShare;
+        };
+        run_lines(part, args, {0, lines, channel(task), channel(task + 1)});
       });
     }
   }
@@ -340,19 +356,24 @@ class DepthwiseKernel final : public Kernel {
   }
   void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
     const int64_t first = image * rows_.out_rows;
-    run_lines(parts_[0], args, first + out.begin, first + out.end);
+    run_lines(parts_[0], args, {first + out.begin, first + out.end, 0, parts_[0].shape.groups});
   }
 
  private:
-  void run_lines(const IgemmPart& part, const KernelArgs& args, int64_t begin, int64_t end) const {
+  /// Lines [begin, end), channels [first, last).
+  struct Region {
+    int64_t begin, end, first, last;
+  };
+
+  void run_lines(const IgemmPart& part, const KernelArgs& args, const Region& region) const {
     const IgemmShape& s = part.shape;
     const int64_t bytes = s.axis[1].taps * s.axis[2].in * static_cast<int64_t>(sizeof(float));
     const int64_t fitting = depthwise::kChunkBytes / bytes / depthwise::kMinChunk;
     const int64_t chunk = std::max<int64_t>(fitting, 1) * depthwise::kMinChunk;
-    for (int64_t channel = 0, next; channel < s.groups; channel = next) {
+    for (int64_t channel = region.first, next; channel < region.last; channel = next) {
       next = channel + chunk;
-      if (s.groups - next < depthwise::kMinChunk) next = s.groups;
-      for (int64_t i = begin; i < end; ++i) {
+      if (region.last - next < depthwise::kMinChunk) next = region.last;
+      for (int64_t i = region.begin; i < region.end; ++i) {
         depthwise::Line line = line_of(part, args, i);
         line.begin = channel;
         line.end = next;
@@ -360,17 +381,19 @@ class DepthwiseKernel final : public Kernel {
       }
     }
     if (!part.epilogue.has_tail()) return;
-    for (int64_t i = begin; i < end; ++i) {
+    const int64_t channels = region.last - region.first;
+    for (int64_t i = region.begin; i < region.end; ++i) {
       const depthwise::Line line = line_of(part, args, i);
+      float* const dst = line.dst + region.first;
       const IgemmAxis& x = s.axis[2];
       const int64_t pixel = (line.dst - args.out[0]) / s.dst_pixel;
       if (x.dst_step == 1) {
-        apply_tail_rows(part.epilogue, pixel, x.out, s.dst_pixel, 0, line.dst, s.groups);
+        apply_tail_rows(part.epilogue, pixel, x.out, s.dst_pixel, region.first, dst, channels);
         continue;
       }
       for (int64_t ox = 0; ox < x.out; ++ox) {
         const int64_t at = ox * x.dst_step;
-        apply_tail(part.epilogue, pixel + at, 0, line.dst + at * s.dst_pixel, s.groups);
+        apply_tail(part.epilogue, pixel + at, region.first, dst + at * s.dst_pixel, channels);
       }
     }
   }

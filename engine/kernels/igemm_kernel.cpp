@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/base/aligned_buffer.h"
+#include "engine/kernels/share_work.h"
 
 namespace plica {
 namespace {
@@ -13,8 +14,22 @@ int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /// How one part is cut into blocks.
 struct Split {
   int64_t row_blocks = 0, panel_blocks = 0, groups = 0;
+  bool by_panels = false;  ///< The next task is of the next panels, not of the same rows.
   int64_t tasks() const { return row_blocks * panel_blocks * groups; }
 };
+
+/// Of few rows: each thread reads weights of its own. Rows are cut too where whole panels would
+/// leave threads idle.
+Split split_panels(const IgemmShape& shape, IgemmTile tile, int threads) {
+  constexpr int64_t kBlocksPerThread = 4;
+  const int64_t panels = divide_up(shape.oc, tile.panel), wanted = threads * kBlocksPerThread;
+  Split split{1, std::min(panels, divide_up(wanted, shape.groups)), shape.groups, true};
+  const bool uneven = panels * shape.groups % threads != 0;
+  if (uneven && panels * shape.groups < 2 * wanted) {
+    split.row_blocks = std::clamp<int64_t>(shape.rows() / tile.rows, 1, threads);
+  }
+  return split;
+}
 
 /// Enough blocks for `threads` to finish at about the same time, cut so that least is read: every
 /// block of rows reads all the weights, every block of panels all the inputs.
@@ -24,6 +39,7 @@ Split split(const IgemmShape& shape, IgemmTile tile, int threads) {
   const int64_t blocks_per_thread = gathers ? 2 : 3;
   const int64_t rows = shape.rows(), panels = divide_up(shape.oc, tile.panel);
   if (rows == 0 || panels == 0) return {};
+  if (!gathers && shares_channels(rows, threads)) return split_panels(shape, tile, threads);
   Split best{divide_up(rows, igemm_max_rows(shape)), 1, shape.groups};
   const int64_t wanted = threads == 1 ? 1 : threads * blocks_per_thread;
   if (best.tasks() >= wanted) return best;
@@ -44,11 +60,16 @@ Split split(const IgemmShape& shape, IgemmTile tile, int threads) {
 
 IgemmBlock block_of(const IgemmShape& shape, IgemmTile tile, const Split& s, int64_t task) {
   const int64_t panels = divide_up(shape.oc, tile.panel);
-  const int64_t p = task % s.panel_blocks;
-  task /= s.panel_blocks;
-  const int64_t r = task % s.row_blocks;
   IgemmBlock block;
-  block.group = task / s.row_blocks;
+  block.group = task / (s.row_blocks * s.panel_blocks);
+  task %= s.row_blocks * s.panel_blocks;
+  int64_t r = task % s.row_blocks, p = task / s.row_blocks;
+  if (!s.by_panels) {
+    r = task / s.panel_blocks;
+    // Threads that share weights begin with different ones: who reads what another thread has just
+    // read waits for that one's cache.
+    p = (task + r * s.panel_blocks / s.row_blocks) % s.panel_blocks;
+  }
   block.row = r * shape.rows() / s.row_blocks;
   block.rows = (r + 1) * shape.rows() / s.row_blocks - block.row;
   block.panel = p * panels / s.panel_blocks;
