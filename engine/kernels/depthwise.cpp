@@ -1,6 +1,7 @@
 #include "engine/kernels/depthwise.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "engine/kernels/dispatch.h"
@@ -144,9 +145,9 @@ HWY_INLINE void store_sum(const Line& line, V sum, V bias, V lo, V hi, int64_t o
   hn::StoreU(hn::Min(hi, hn::Max(lo, value)), d, line.dst + ox * line.shape->dst_pixel + c);
 }
 
-/// Output pixels [ox, ox + kPixels), which see all kTaps columns: each input is loaded once for all
-/// of them.
-template <int kTaps, int kStride, int kPixels>
+/// Output pixels [ox, ox + kPixels): each input is loaded once for all of them. kInside: they see
+/// all columns.
+template <int kTaps, int kStride, int kPixels, bool kInside>
 HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -155,11 +156,15 @@ HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
   const V lo = hn::Set(d, line.epilogue->lo), hi = hn::Set(d, line.epilogue->hi);
   const auto padded = static_cast<int64_t>(line.padded);
   const int64_t pixel = s.src_pixel;
+  const int64_t first = ox * kStride + s.axis[2].origin;
+  // Columns [begin, end) are inside. Each pixel sees at least one that is.
+  const auto begin = static_cast<int>(std::max<int64_t>(-first, 0));
+  const auto end = static_cast<int>(std::min<int64_t>(s.axis[2].in - first, kColumns));
   for (int64_t c = line.begin; c < line.end; c += lanes) {
     V sum[kPixels];
     HWY_UNROLL(32)
     for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(d);
-    const float* from = rows.src + (ox * kStride + s.axis[2].origin) * pixel + c;
+    const float* from = rows.src + first * pixel + c;
     const float* w = rows.w + c;
     for (int64_t y = rows.y0; y < rows.y1; ++y, from += rows.row, w += kTaps * padded) {
       V weight[kTaps];
@@ -168,6 +173,8 @@ HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
       const float* at = from;
       HWY_UNROLL(32)
       for (int i = 0; i < kColumns; ++i, at += pixel) {
+        if (!kInside && i < kTaps - 1 && i < begin) continue;
+        if (!kInside && i > kColumns - kTaps && i >= end) continue;
         const V value = hn::LoadU(d, at);
         // The next vector of channels; the processor does not foresee so many pixels.
         if (y + 1 == rows.y1) __builtin_prefetch(at + lanes, 0, 3);
@@ -185,77 +192,35 @@ HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
   }
 }
 
-/// One pixel that sees the columns [t0, t1): several vectors of channels hide the latency of the
-/// additions.
-HWY_NOINLINE void run_edge(const Line& line, const Rows& rows, int64_t ox, int64_t t0, int64_t t1) {
-  constexpr int kVecs = 4;
-  const D d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const IgemmShape& s = *line.shape;
-  const V lo = hn::Set(d, line.epilogue->lo), hi = hn::Set(d, line.epilogue->hi);
-  const auto padded = static_cast<int64_t>(line.padded);
-  const int64_t taps = s.axis[2].taps;
-  const float* src = rows.src + (ox * s.axis[2].stride + s.axis[2].origin) * s.src_pixel;
-  int64_t c = line.begin;
-  for (; c + kVecs * lanes <= line.end; c += kVecs * lanes) {
-    V sum[kVecs];
-    HWY_UNROLL(32)
-    for (int v = 0; v < kVecs; ++v) sum[v] = hn::Zero(d);
-    for (int64_t y = rows.y0; y < rows.y1; ++y) {
-      for (int64_t t = t0; t < t1; ++t) {
-        const float* from = src + (y - rows.y0) * rows.row + t * s.src_pixel + c;
-        const float* w = rows.w + ((y - rows.y0) * taps + t) * padded + c;
-        HWY_UNROLL(32)
-        for (int v = 0; v < kVecs; ++v) {
-          sum[v] = hn::MulAdd(hn::LoadU(d, from + v * lanes), hn::LoadU(d, w + v * lanes), sum[v]);
-        }
-      }
-    }
-    HWY_UNROLL(32)
-    for (int v = 0; v < kVecs; ++v) {
-      const V bias = hn::LoadU(d, line.epilogue->bias + c + v * lanes);
-      store_sum(line, sum[v], bias, lo, hi, ox, c + v * lanes);
-    }
-  }
-  for (; c < line.end; c += lanes) {
-    V sum = hn::Zero(d);
-    for (int64_t y = rows.y0; y < rows.y1; ++y) {
-      for (int64_t t = t0; t < t1; ++t) {
-        const float* from = src + (y - rows.y0) * rows.row + t * s.src_pixel + c;
-        const float* w = rows.w + ((y - rows.y0) * taps + t) * padded + c;
-        sum = hn::MulAdd(hn::LoadU(d, from), hn::LoadU(d, w), sum);
-      }
-    }
-    store_sum(line, sum, hn::LoadU(d, line.epilogue->bias + c), lo, hi, ox, c);
-  }
+/// So many sums, the weights of a row of the kernel and an input fit into the registers; most
+/// images' widths are multiples of 7.
+constexpr int kMostPixels = HWY_TARGET <= HWY_AVX3 ? 7 : 4;
+
+using InnerFn = void (*)(const Line&, const Rows&, int64_t);
+template <int kTaps, int kStride, bool kInside, int... kPixels>
+constexpr std::array<InnerFn, sizeof...(kPixels)> inner_functions(
+    std::integer_sequence<int, kPixels...>) {
+  return {run_inner<kTaps, kStride, kPixels + 1, kInside>...};
 }
 
 template <int kTaps, int kStride>
 void run_whole_vectors(const Line& line, const Rows& rows) {
-  constexpr int kPixels = HWY_TARGET <= HWY_AVX3 ? 6 : 4;
+  constexpr auto kPixels = std::make_integer_sequence<int, kMostPixels>();
+  static constexpr auto kInside = inner_functions<kTaps, kStride, true>(kPixels);
+  static constexpr auto kAtEdge = inner_functions<kTaps, kStride, false>(kPixels);
   const IgemmAxis& x = line.shape->axis[2];
-  // Pixels [first, last) see all columns.
-  const int64_t first = std::min((-x.origin + kStride - 1) / kStride, x.out);
-  const int64_t room = x.in - kTaps - x.origin;
-  const int64_t last = room < 0 ? first : std::clamp(room / kStride + 1, first, x.out);
-  const auto edge = [&](int64_t ox) {
-    const int64_t at = ox * kStride + x.origin;
-    const int64_t t0 = std::clamp<int64_t>(-at, 0, kTaps);
-    run_edge(line, rows, ox, t0, std::clamp<int64_t>(x.in - at, t0, kTaps));
-  };
-  for (int64_t ox = 0; ox < first; ++ox) edge(ox);
-  int64_t ox = first;
-  for (; ox + kPixels <= last; ox += kPixels) run_inner<kTaps, kStride, kPixels>(line, rows, ox);
-  if (kPixels > 4 && ox + 4 <= last) {
-    run_inner<kTaps, kStride, 4>(line, rows, ox);
-    ox += 4;
+  // Tiles of nearly equal widths, first the wider ones. Divisions of 64 bits would take longer than
+  // a tile.
+  const auto out = static_cast<uint32_t>(x.out);
+  const uint32_t tiles = (out + kMostPixels - 1) / kMostPixels;
+  uint32_t width = (out + tiles - 1) / tiles;
+  const uint32_t wider = out - (width - 1) * tiles;
+  for (uint32_t i = 0, begin = 0; i < tiles; ++i, begin += width) {
+    if (i == wider) --width;
+    const int64_t first = begin * int64_t{kStride} + x.origin;
+    const bool inside = first >= 0 && first + (width - 1) * int64_t{kStride} + kTaps <= x.in;
+    (inside ? kInside : kAtEdge)[width - 1](line, rows, begin);
   }
-  if (ox + 2 <= last) {
-    run_inner<kTaps, kStride, 2>(line, rows, ox);
-    ox += 2;
-  }
-  if (ox < last) run_inner<kTaps, kStride, 1>(line, rows, ox++);
-  for (; ox < x.out; ++ox) edge(ox);
 }
 
 using WholeVectorsFn = void (*)(const Line&, const Rows&);
@@ -266,6 +231,9 @@ WholeVectorsFn whole_vectors_function(const IgemmShape& s) {
   if (z != IgemmAxis() || y.step != 1 || x.step != 1 || x.dst_step != 1 || x.origin > 0) {
     return nullptr;
   }
+  // Each pixel has to see a column that is inside.
+  const int64_t last = (x.out - 1) * x.stride + x.origin;
+  if (x.origin <= -x.taps || last >= x.in) return nullptr;
   if (x.taps == 3 && x.stride == 1) return run_whole_vectors<3, 1>;
   if (x.taps == 3 && x.stride == 2) return run_whole_vectors<3, 2>;
   if (x.taps == 5 && x.stride == 1) return run_whole_vectors<5, 1>;
