@@ -66,6 +66,9 @@ inline constexpr int kPairRows = 3;
 /// Sums at least this long give the processor time to fetch what they will be added to by itself.
 inline constexpr int64_t kLongSum = 192;
 
+/// Loads and stores of some lanes take no longer than those of whole vectors.
+inline constexpr bool kMasksAreCheap = HWY_TARGET <= HWY_AVX3;
+
 /// x86's minimum and maximum are their second operand if one is NaN.
 template <class V>
 HWY_INLINE V clamp(V lo, V hi, V x) {
@@ -169,7 +172,9 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
     }
     if (k > 0) multiply_add(0);
 
-    if (t.columns < kVecs * lanes) {
+    // Only the last vector may have columns that are not real.
+    const int64_t left_columns = t.columns - (kVecs - 1) * lanes;
+    if (!kMasksAreCheap && left_columns < lanes) {
       HWY_ALIGN float sums[kRows * kVecs * hn::MaxLanes(d)];
       HWY_UNROLL(32)
       for (int r = 0; r < kRows; ++r) {
@@ -178,13 +183,17 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
       }
       finish_narrow_tile(t, dst, dst_offset, residual, residual_offset, sums, kRows, kVecs);
     } else {
+      const auto real = hn::FirstN(d, static_cast<size_t>(left_columns));
+      const auto load = [&](const float* from, int v) HWY_ATTR __attribute__((always_inline)) {
+        return kMasksAreCheap && v + 1 == kVecs ? hn::MaskedLoad(real, d, from)
+                                                : hn::LoadU(d, from);
+      };
       if (!t.first) {
         HWY_UNROLL(32)
         for (int r = 0; r < kRows; ++r) {
           HWY_UNROLL(32)
           for (int v = 0; v < kVecs; ++v) {
-            const float* before = dst + dst_offset[r] + v * lanes;
-            sum[r][v] = hn::Add(hn::LoadU(d, before), sum[r][v]);
+            sum[r][v] = hn::Add(load(dst + dst_offset[r] + v * lanes, v), sum[r][v]);
           }
         }
       }
@@ -194,7 +203,7 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
           HWY_UNROLL(32)
           for (int v = 0; v < kVecs; ++v) {
             const float* from = residual + residual_offset[r] + v * lanes;
-            sum[r][v] = hn::Add(sum[r][v], hn::LoadU(d, from));
+            sum[r][v] = hn::Add(sum[r][v], load(from, v));
           }
         }
       }
@@ -210,7 +219,12 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
       for (int r = 0; r < kRows; ++r) {
         HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) {
-          hn::StoreU(sum[r][v], d, dst + dst_offset[r] + v * lanes);
+          float* to = dst + dst_offset[r] + v * lanes;
+          if (kMasksAreCheap && v + 1 == kVecs) {
+            hn::BlendedStore(sum[r][v], real, d, to);
+          } else {
+            hn::StoreU(sum[r][v], d, to);
+          }
         }
       }
     }
