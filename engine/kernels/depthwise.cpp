@@ -145,51 +145,80 @@ HWY_INLINE void store_sum(const Line& line, V sum, V bias, V lo, V hi, int64_t o
   hn::StoreU(hn::Min(hi, hn::Max(lo, value)), d, line.dst + ox * line.shape->dst_pixel + c);
 }
 
-/// Output pixels [ox, ox + kPixels): each input is loaded once for all of them. kInside: they see
+/// kVecs vectors of channels from `c` on of output pixels [ox, ox + kPixels). kInside: those see
 /// all columns.
-template <int kTaps, int kStride, int kPixels, bool kInside>
-HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
+template <int kTaps, int kStride, int kPixels, bool kInside, int kVecs>
+HWY_INLINE void run_vectors(const Line& line, const Rows& rows, int64_t ox, int64_t c) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const IgemmShape& s = *line.shape;
   constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
-  const V lo = hn::Set(d, line.epilogue->lo), hi = hn::Set(d, line.epilogue->hi);
   const auto padded = static_cast<int64_t>(line.padded);
   const int64_t pixel = s.src_pixel;
   const int64_t first = ox * kStride + s.axis[2].origin;
   // Columns [begin, end) are inside. Each pixel sees at least one that is.
   const auto begin = static_cast<int>(std::max<int64_t>(-first, 0));
   const auto end = static_cast<int>(std::min<int64_t>(s.axis[2].in - first, kColumns));
-  for (int64_t c = line.begin; c < line.end; c += lanes) {
-    V sum[kPixels];
+  V sum[kPixels][kVecs];
+  HWY_UNROLL(32)
+  for (int p = 0; p < kPixels; ++p) {
     HWY_UNROLL(32)
-    for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(d);
-    const float* from = rows.src + first * pixel + c;
-    const float* w = rows.w + c;
-    for (int64_t y = rows.y0; y < rows.y1; ++y, from += rows.row, w += kTaps * padded) {
-      V weight[kTaps];
+    for (int v = 0; v < kVecs; ++v) sum[p][v] = hn::Zero(d);
+  }
+  const float* from = rows.src + first * pixel + c;
+  const float* w = rows.w + c;
+  for (int64_t y = rows.y0; y < rows.y1; ++y, from += rows.row, w += kTaps * padded) {
+    V weight[kTaps][kVecs];
+    HWY_UNROLL(32)
+    for (int t = 0; t < kTaps; ++t) {
       HWY_UNROLL(32)
-      for (int t = 0; t < kTaps; ++t) weight[t] = hn::LoadU(d, w + t * padded);
-      const float* at = from;
+      for (int v = 0; v < kVecs; ++v) weight[t][v] = hn::LoadU(d, w + t * padded + v * lanes);
+    }
+    const float* at = from;
+    // Each input is loaded once for all pixels.
+    HWY_UNROLL(32)
+    for (int i = 0; i < kColumns; ++i, at += pixel) {
+      if (!kInside && i < kTaps - 1 && i < begin) continue;
+      if (!kInside && i > kColumns - kTaps && i >= end) continue;
+      V value[kVecs];
       HWY_UNROLL(32)
-      for (int i = 0; i < kColumns; ++i, at += pixel) {
-        if (!kInside && i < kTaps - 1 && i < begin) continue;
-        if (!kInside && i > kColumns - kTaps && i >= end) continue;
-        const V value = hn::LoadU(d, at);
-        // The next vector of channels; the processor does not foresee so many pixels.
-        if (y + 1 == rows.y1) __builtin_prefetch(at + lanes, 0, 3);
+      for (int v = 0; v < kVecs; ++v) {
+        value[v] = hn::LoadU(d, at + v * lanes);
+        // The next vectors of channels; the processor does not foresee so many pixels.
+        if (y + 1 == rows.y1) __builtin_prefetch(at + (kVecs + v) * lanes, 0, 3);
+      }
+      HWY_UNROLL(32)
+      for (int t = 0; t < kTaps; ++t) {
+        const int offset = i - t, p = offset / kStride;
+        if (offset < 0 || offset % kStride != 0 || p >= kPixels) continue;
         HWY_UNROLL(32)
-        for (int t = 0; t < kTaps; ++t) {
-          const int offset = i - t, p = offset / kStride;
-          if (offset < 0 || offset % kStride != 0 || p >= kPixels) continue;
-          sum[p] = hn::MulAdd(value, weight[t], sum[p]);
-        }
+        for (int v = 0; v < kVecs; ++v) sum[p][v] = hn::MulAdd(value[v], weight[t][v], sum[p][v]);
       }
     }
-    const V bias = hn::LoadU(d, line.epilogue->bias + c);
-    HWY_UNROLL(32)
-    for (int p = 0; p < kPixels; ++p) store_sum(line, sum[p], bias, lo, hi, ox + p, c);
   }
+  const V lo = hn::Set(d, line.epilogue->lo), hi = hn::Set(d, line.epilogue->hi);
+  HWY_UNROLL(32)
+  for (int v = 0; v < kVecs; ++v) {
+    const V bias = hn::LoadU(d, line.epilogue->bias + c + v * lanes);
+    HWY_UNROLL(32)
+    for (int p = 0; p < kPixels; ++p) {
+      store_sum(line, sum[p][v], bias, lo, hi, ox + p, c + v * lanes);
+    }
+  }
+}
+
+/// Output pixels [ox, ox + kPixels).
+template <int kTaps, int kStride, int kPixels, bool kInside>
+HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
+  // Neighbouring columns add to the same sums. Those of one vector of channels are too few to hide
+  // the latency of an addition.
+  constexpr int kVecs = HWY_TARGET <= HWY_AVX3 && kTaps <= 5 ? 2 : 1;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+  int64_t c = line.begin;
+  for (; c + kVecs * lanes <= line.end; c += kVecs * lanes) {
+    run_vectors<kTaps, kStride, kPixels, kInside, kVecs>(line, rows, ox, c);
+  }
+  if (c < line.end) run_vectors<kTaps, kStride, kPixels, kInside, 1>(line, rows, ox, c);
 }
 
 /// So many sums, the weights of a row of the kernel and an input fit into the registers; most

@@ -137,6 +137,18 @@ TEST_CASE("depthwise convolution", "[conv]") {
                           .has_bias = true}));
 }
 
+TEST_CASE("depthwise convolution of any width", "[conv]") {
+  const int64_t width = GENERATE(1, 2, 3, 5, 6, 7, 8, 9, 13, 14, 15, 17, 22);
+  const int64_t kernel = GENERATE(3, 5, 7);
+  const int64_t stride = GENERATE(1, 2);
+  // More than the kernel: the outermost pixels see nothing but padding.
+  const int64_t padding = GENERATE(0, 1, 3, 6);
+  if (width + 2 * padding < kernel) return;
+  check(make_graph<Conv>(
+      {{1, 50, kernel, width}, {50, 1, kernel, kernel}},
+      {.stride = {stride}, .padding = {kernel / 2, padding}, .groups = 50, .has_bias = true}));
+}
+
 TEST_CASE("convolution with a long sum", "[conv]") {
   const int64_t ic = GENERATE(255, 256, 257, 700);
   check(make_graph<Conv>({{1, ic, 4, 5}, {40, ic, 3, 3}}, {.padding = {1}, .has_bias = true}));
@@ -181,6 +193,14 @@ Epilogue full_epilogue(int64_t channels, Pointwise activation) {
   epilogue.affine = Affine{random_array({channels}, 20).data, random_array({channels}, 21).data};
   epilogue.post_activation = {Pointwise::kTanh};
   return epilogue;
+}
+
+TEST_CASE("small images of many channels", "[conv]") {
+  const int64_t channels = GENERATE(60, 150, 256);
+  check(make_graph<Conv>({{1, 40, 7, 7}, {channels, 40, 1, 1}}, {.has_bias = true}));
+  check(
+      make_graph<Conv>({{1, channels, 7, 7}, {channels, 1, 3, 3}, full_epilogue(channels, relu())},
+                       {.padding = {1}, .groups = channels, .has_bias = true}));
 }
 
 TEST_CASE("epilogues of convolution and linear", "[conv][linear]") {
