@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/kernels/dispatch.h"
+#include "engine/kernels/row_sums.h"
 #include "engine/kernels/share_work.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -311,7 +312,7 @@ HWY_EXPORT(lanes);
 
 namespace {
 
-class DepthwiseKernel final : public Kernel {
+class DepthwiseKernel final : public Kernel, public RowSummer {
  public:
   DepthwiseKernel(std::vector<IgemmPart> parts, IgemmOperands operands,
                   std::shared_ptr<const void> owner)
@@ -347,6 +348,13 @@ class DepthwiseKernel final : public Kernel {
     }
   }
 
+  std::unique_ptr<Kernel> with_row_sums() const override {
+    if (!row_layout()) return nullptr;
+    auto kernel = std::make_unique<DepthwiseKernel>(*this);
+    kernel->sum_pixels_ = sum_pixels_function();
+    return kernel;
+  }
+
   const RowLayout* row_layout() const override { return rows_.images > 0 ? &rows_ : nullptr; }
   RowRange rows_needed(RowRange out) const noexcept override {
     return input_rows(parts_[0].shape.axis[1], out);
@@ -364,6 +372,7 @@ class DepthwiseKernel final : public Kernel {
 
   void run_lines(const IgemmPart& part, const KernelArgs& args, const Region& region) const {
     const IgemmShape& s = part.shape;
+    const bool has_tail = part.epilogue.has_tail();
     const int64_t bytes = s.axis[1].taps * s.axis[2].in * static_cast<int64_t>(sizeof(float));
     const int64_t fitting = depthwise::kChunkBytes / bytes / depthwise::kMinChunk;
     const int64_t chunk = std::max<int64_t>(fitting, 1) * depthwise::kMinChunk;
@@ -375,9 +384,10 @@ class DepthwiseKernel final : public Kernel {
         line.begin = channel;
         line.end = next;
         run_(line);
+        if (sum_pixels_ && !has_tail) sum_row(part, args, i, line.dst, channel, next);
       }
     }
-    if (!part.epilogue.has_tail()) return;
+    if (!has_tail) return;
     const int64_t channels = region.last - region.first;
     for (int64_t i = region.begin; i < region.end; ++i) {
       const depthwise::Line line = line_of(part, args, i);
@@ -386,6 +396,7 @@ class DepthwiseKernel final : public Kernel {
       const int64_t pixel = (line.dst - args.out[0]) / s.dst_pixel;
       if (x.dst_step == 1) {
         apply_tail_rows(part.epilogue, pixel, x.out, s.dst_pixel, region.first, dst, channels);
+        if (sum_pixels_) sum_row(part, args, i, line.dst, region.first, region.last);
         continue;
       }
       for (int64_t ox = 0; ox < x.out; ++ox) {
@@ -393,6 +404,14 @@ class DepthwiseKernel final : public Kernel {
         apply_tail(part.epilogue, pixel + at, region.first, dst + at * s.dst_pixel, channels);
       }
     }
+  }
+
+  /// Of the output line number `index`, at `dst`, channels [first, last).
+  void sum_row(const IgemmPart& part, const KernelArgs& args, int64_t index, const float* dst,
+               int64_t first, int64_t last) const {
+    const IgemmShape& s = part.shape;
+    sum_pixels_(dst + first, s.axis[2].out, s.dst_pixel, last - first,
+                args.out[1] + index * s.groups + first);
   }
 
   depthwise::Line line_of(const IgemmPart& part, const KernelArgs& args, int64_t index) const {
@@ -420,6 +439,7 @@ class DepthwiseKernel final : public Kernel {
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
   void (*run_)(const depthwise::Line&) = nullptr;
+  SumPixelsFn sum_pixels_ = nullptr;  ///< Of a kernel with row sums.
   RowLayout rows_;
 };
 

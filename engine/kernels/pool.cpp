@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/kernels/dispatch.h"
+#include "engine/kernels/row_sums.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/pool.cpp"
@@ -287,7 +288,7 @@ namespace {
 HWY_EXPORT(MaxRow);
 HWY_EXPORT(AverageRow);
 
-class PoolKernel final : public Kernel {
+class PoolKernel final : public Kernel, public RowSumReader {
  public:
   explicit PoolKernel(PoolProblem problem) : p_(std::move(problem)) {
     choose_target();
@@ -326,6 +327,23 @@ class PoolKernel final : public Kernel {
       }
     });
   }
+
+  std::unique_ptr<Kernel> from_row_sums() const override {
+    const auto is_whole = [](const PoolAxis& axis) {
+      return axis.windows.size() == 1 && axis.windows[0].count == axis.in && axis.step == 1;
+    };
+    const bool mean = p_.kind == PoolProblem::Kind::kAverage && p_.depth.in == 1 &&
+                      is_whole(p_.depth) && is_whole(p_.height) && is_whole(p_.width);
+    if (!mean) return nullptr;
+    PoolProblem sums = p_;
+    if (sums.divisor == 0) {
+      sums.divisor = p_.height.windows[0].divisor * p_.width.windows[0].divisor;
+    }
+    sums.width = {};
+    sums.src_pixel_stride = p_.channels;
+    return std::make_unique<PoolKernel>(std::move(sums));
+  }
+  Shape summed_shape() const override { return {p_.batch, p_.channels, p_.height.in, p_.width.in}; }
 
   const RowLayout* row_layout() const override { return layout_.images > 0 ? &layout_ : nullptr; }
   RowRange rows_needed(RowRange out) const noexcept override {

@@ -135,10 +135,12 @@ class RowChain final : public Kernel {
       in[static_cast<size_t>(layout.src)] =
           buffer(i - 1, memory) - (image * layout.in_rows + held[i - 1].begin) * layout.in_row;
     }
-    float* out = args.out[0];
-    if (i + 1 < stages_.size()) {
-      out = buffer(i, memory) - (image * layout.out_rows + held[i].begin) * layout.out_row;
+    if (i + 1 == stages_.size()) {
+      stage.kernel->run_rows({in.data(), args.out, memory}, image, rows);
+      return;
     }
+    float* const out =
+        buffer(i, memory) - (image * layout.out_rows + held[i].begin) * layout.out_row;
     stage.kernel->run_rows({in.data(), &out, memory}, image, rows);
   }
 

@@ -39,7 +39,7 @@ int64_t worthwhile_band(const Plan& plan, size_t begin, size_t end, const ChainL
   size_t weights = 0;
   for (size_t i = begin; i < end; ++i) {
     const Step& step = plan.steps[i];
-    if (step.inputs.size() > kMaxChainInputs || step.outputs.size() != 1) return 0;
+    if (step.inputs.size() > kMaxChainInputs) return 0;
     weights += step.kernel->row_layout()->weight_bytes;
   }
   if (weights > limits.max_weight_bytes) return 0;

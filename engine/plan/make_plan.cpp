@@ -8,6 +8,7 @@
 #include "engine/base/thread_pool.h"
 #include "engine/kernels/copy.h"
 #include "engine/plan/chain_rows.h"
+#include "engine/plan/gather_sums.h"
 #include "engine/plan/memory_plan.h"
 #include "engine/plan/plan.h"
 #include "engine/plan/sample_loop.h"
@@ -561,6 +562,7 @@ Plan Planner::build() {
   }
   plan_nodes(prefix, graph_.nodes().size());
   finish_outputs();
+  gather_sums(plan_);
   if (options_.keep_values) {
     find_lifetimes(plan_);
   } else {
