@@ -129,7 +129,7 @@ void run_line(const Line& line) {
   }
 }
 
-/// Taps [y0, y1) of axis 1 are inside for this line. Channels are whole vectors.
+/// Taps [y0, y1) of axis 1 are inside for this line.
 struct Rows {
   int64_t y0, y1;
   int64_t row;       // floats of a row of input
@@ -208,18 +208,29 @@ HWY_INLINE void run_vectors(const Line& line, const Rows& rows, int64_t ox, int6
   }
 }
 
-/// Output pixels [ox, ox + kPixels).
+/// Output pixels [ox, ox + kPixels), kVecs vectors of channels at a time. The last ones overlap
+/// those before them, and compute the channels that they have in common once more.
+template <int kTaps, int kStride, int kPixels, bool kInside, int kVecs>
+HWY_INLINE void run_all_vectors(const Line& line, const Rows& rows, int64_t ox) {
+  const auto step = kVecs * static_cast<int64_t>(hn::Lanes(D()));
+  const int64_t last = line.end - step;
+  for (int64_t c = line.begin; c < last; c += step) {
+    run_vectors<kTaps, kStride, kPixels, kInside, kVecs>(line, rows, ox, c);
+  }
+  run_vectors<kTaps, kStride, kPixels, kInside, kVecs>(line, rows, ox, last);
+}
+
+/// Of at least a vector of channels.
 template <int kTaps, int kStride, int kPixels, bool kInside>
 HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
   // Neighbouring columns add to the same sums. Those of one vector of channels are too few to hide
   // the latency of an addition.
   constexpr int kVecs = HWY_TARGET <= HWY_AVX3 && kTaps <= 5 ? 2 : 1;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
-  int64_t c = line.begin;
-  for (; c + kVecs * lanes <= line.end; c += kVecs * lanes) {
-    run_vectors<kTaps, kStride, kPixels, kInside, kVecs>(line, rows, ox, c);
+  if (line.end - line.begin >= kVecs * static_cast<int64_t>(hn::Lanes(D()))) {
+    run_all_vectors<kTaps, kStride, kPixels, kInside, kVecs>(line, rows, ox);
+  } else {
+    run_all_vectors<kTaps, kStride, kPixels, kInside, 1>(line, rows, ox);
   }
-  if (c < line.end) run_vectors<kTaps, kStride, kPixels, kInside, 1>(line, rows, ox, c);
 }
 
 /// So many sums, the weights of a row of the kernel and an input fit into the registers; most
@@ -288,14 +299,7 @@ void run_channels(const Line& line) {
   rows.row = s.axis[2].in * s.src_pixel;
   rows.src = line.src + (line.y0 + rows.y0) * rows.row;
   rows.w = line.packed + rows.y0 * s.axis[2].taps * static_cast<int64_t>(line.padded);
-  Line whole = line;
-  whole.end -= (line.end - line.begin) % lanes;
-  if (whole.begin < whole.end) function(whole, rows);
-  if (whole.end == line.end) return;
-  // The last vector once more computes the channels that it has in common with the one before.
-  whole.begin = line.end - lanes;
-  whole.end = line.end;
-  function(whole, rows);
+  function(line, rows);
 }
 
 size_t lanes() { return hn::Lanes(D()); }
