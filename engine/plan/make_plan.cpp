@@ -94,6 +94,7 @@ class Planner final : public StepBuilder {
   bool may_overwrite(int input, const TensorDesc& output) const;
   bool give_to_caller(const Place& place, size_t bytes, int index);
   void finish_outputs();
+  void finish_steps();
   void lay_out_memory();
 
   const Graph& graph_;
@@ -526,6 +527,17 @@ void Planner::plan_samples(size_t count) {
   plan_.steps.push_back(std::move(step));
 }
 
+/// What is done once all steps are there.
+void Planner::finish_steps() {
+  gather_sums(plan_);
+  if (options_.keep_values) {
+    find_lifetimes(plan_);
+  } else {
+    chain_rows(plan_, options_.chains);
+  }
+  lay_out_memory();
+}
+
 Plan Planner::build_prefix(size_t count, const std::vector<const Value*>& outputs,
                            std::vector<TensorDesc>& descs) {
   place_inputs();
@@ -543,8 +555,7 @@ Plan Planner::build_prefix(size_t count, const std::vector<const Value*>& output
     const int output = new_buffer(Buffer::Kind::kOutput, bytes, index);
     add_copy("copy of " + outputs[i]->name, place, {{output, 0}, descs.back()});
   }
-  chain_rows(plan_, options_.chains);
-  lay_out_memory();
+  finish_steps();
   return std::move(plan_);
 }
 
@@ -562,13 +573,7 @@ Plan Planner::build() {
   }
   plan_nodes(prefix, graph_.nodes().size());
   finish_outputs();
-  gather_sums(plan_);
-  if (options_.keep_values) {
-    find_lifetimes(plan_);
-  } else {
-    chain_rows(plan_, options_.chains);
-  }
-  lay_out_memory();
+  finish_steps();
   if (options_.keep_values) {
     for (const auto& [value, place] : places_) {
       plan_.values.push_back({value, place.operand, place.desc});
