@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "engine/kernels/dispatch.h"
@@ -16,6 +17,11 @@
 #ifndef PLICA_KERNELS_POOL_ROW_
 #define PLICA_KERNELS_POOL_ROW_
 namespace plica {
+
+/// Windows of more taps are summed by rows, ...
+inline constexpr int64_t kMaxFloatTaps = 16;
+/// ... of which those with more are summed in double as well.
+inline constexpr int64_t kMaxFloatRow = 128;
 
 /// One row of output pixels. Steps count floats.
 struct PoolRow {
@@ -32,6 +38,7 @@ struct PoolRow {
   int64_t row_floats;     ///< From the first float of an input row to the last, gaps included.
   int64_t outer_divisor;  ///< Product of depth's and height's divisors, or the override.
   bool fixed_divisor;
+  bool row_sums;  ///< PoolProblem::row_sums.
 };
 
 }  // namespace plica
@@ -47,8 +54,6 @@ using VF = hn::Vec<DF>;
 using DD = hn::ScalableTag<double>;
 using VD = hn::Vec<DD>;
 using DHalf = hn::Rebind<float, DD>;
-
-constexpr int64_t kMaxFloatTaps = 16;
 
 // A whole vector, or the first `count` lanes.
 struct Whole {
@@ -127,6 +132,9 @@ struct DoubleSum {
   }
 };
 
+// Of rows summed in float.
+struct RowwiseSum : DoubleSum {};
+
 // `kVectors` neighbouring vectors of one pixel, any window.
 template <class Acc, int kVectors, class Access>
 HWY_INLINE void AnyWindow(const PoolRow& row, const float* src, int64_t cols, Scale scale,
@@ -138,6 +146,17 @@ HWY_INLINE void AnyWindow(const PoolRow& row, const float* src, int64_t cols, Sc
   for (int64_t plane = 0; plane < row.planes; ++plane) {
     for (int64_t y = 0; y < row.rows; ++y) {
       const float* p = src + plane * row.plane_step + y * row.row_step;
+      if constexpr (std::is_same_v<Acc, RowwiseSum>) {
+        hn::Vec<typename Acc::D> sum[kVectors];
+        for (int v = 0; v < kVectors; ++v) sum[v] = hn::Zero(d);
+        for (int64_t x = 0; x < cols; ++x, p += row.col_step) {
+          for (int v = 0; v < kVectors; ++v) {
+            sum[v] = hn::Add(sum[v], access.load(d, p + v * lanes));
+          }
+        }
+        for (int v = 0; v < kVectors; ++v) Acc::tap(state[v], sum[v]);
+        continue;
+      }
       for (int64_t x = 0; x < cols; ++x, p += row.col_step) {
         for (int v = 0; v < kVectors; ++v) Acc::tap(state[v], access.load(d, p + v * lanes));
       }
@@ -268,9 +287,11 @@ void AverageRow(const PoolRow& row) {
   for (int64_t x = 0, end = 0; x < row.pixels; x = std::max(x + 1, end)) {
     const PoolAxis::Window& window = row.windows[x];
     const Scale scale = AverageScale(row, window);
-    if (row.planes * row.rows * window.count <= kMaxFloatTaps) {
+    if (!row.row_sums && row.planes * row.rows * window.count <= kMaxFloatTaps) {
       end = EvenRun<FloatSum>(row, x, scale);
       if (end == x) Pixel<FloatSum>(row, x, scale);
+    } else if (window.count <= kMaxFloatRow) {
+      Pixel<RowwiseSum>(row, x, scale);
     } else {
       Pixel<DoubleSum>(row, x, scale);
     }
@@ -334,8 +355,10 @@ class PoolKernel final : public Kernel, public RowSumReader {
     };
     const bool mean = p_.kind == PoolProblem::Kind::kAverage && p_.depth.in == 1 &&
                       is_whole(p_.depth) && is_whole(p_.height) && is_whole(p_.width);
-    if (!mean) return nullptr;
+    const bool by_rows = p_.height.in * p_.width.in > kMaxFloatTaps && p_.width.in <= kMaxFloatRow;
+    if (!mean || !by_rows) return nullptr;
     PoolProblem sums = p_;
+    sums.row_sums = true;
     if (sums.divisor == 0) {
       sums.divisor = p_.height.windows[0].divisor * p_.width.windows[0].divisor;
     }
@@ -411,6 +434,7 @@ class PoolKernel final : public Kernel, public RowSumReader {
     row.even_step = even_step_ * p_.src_pixel_stride;
     row.row_floats = row_stride - p_.src_pixel_stride + row.channels;
     row.fixed_divisor = p_.divisor != 0;
+    row.row_sums = p_.row_sums;
     row.outer_divisor = row.fixed_divisor ? p_.divisor : planes.divisor * rows.divisor;
     row_fn_(row);
   }

@@ -27,8 +27,9 @@ struct PoolAxis {
 ///
 /// Maximum: exact; NaN if a tap is NaN; -inf for an empty window. Average: sum of the taps divided
 /// by the product of the axes' divisors (or by `divisor`, if it is not 0); 0 for an empty window.
-/// Windows of more than 16 taps are summed in double, smaller ones in float, always in the same
-/// order: the bits of an element depend on its window alone.
+/// Windows of more than 16 taps are summed in float along rows of up to 128, and rows in double;
+/// smaller ones in float; always in the same order: the bits of an element depend on its window
+/// alone.
 struct PoolProblem {
   enum class Kind { kMax, kAverage };
   Kind kind = Kind::kMax;
@@ -37,6 +38,9 @@ struct PoolProblem {
   int64_t src_pixel_stride = 0, dst_pixel_stride = 0;
   PoolAxis depth, height, width;
   int64_t divisor = 0;
+  /// src has been summed along rows before: what is left is summed in double, however few there
+  /// are.
+  bool row_sums = false;
 };
 
 /// Reads args.in[0], writes args.out[0].

@@ -67,6 +67,21 @@ TEST_CASE("squeeze and excitation takes its mean from sums of rows", "[sums]") {
   CHECK(check(net, x, net.binary("mul", y, gate)) == 1);
 }
 
+TEST_CASE("sums of rows have the bits of a mean over an image", "[sums]") {
+  const int64_t width = GENERATE(2, 9, 128, 129);
+  Net net, mean;
+  Value* x = net.input({2, 37, 5, width});
+  Value* y = depthwise(net, x, 3);
+  net.graph.add_output(average(net, y, 1));
+  net.graph.add_output(y);
+  mean.graph.add_output(average(mean, mean.input({2, 37, 5, width}), 1));
+  run_passes(net.graph, {});
+  run_passes(mean.graph, {});
+  const std::vector<Array> outputs =
+      test::run_planned(net.graph, {test::random_array({2, 37, 5, width}, 5)});
+  CHECK(test::run_planned(mean.graph, {outputs[1]})[0].data == outputs[0].data);
+}
+
 TEST_CASE("what is not the mean of an image needs more than sums", "[sums]") {
   Net net;
   Value* x = net.input({Dim::symbol("n"), 20, 12, 12});
