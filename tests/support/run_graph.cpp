@@ -1,6 +1,7 @@
 #include "tests/support/run_graph.h"
 
 #include <algorithm>
+#include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -25,7 +26,10 @@ std::vector<Array> run_planned(const Graph& graph, const std::vector<Array>& inp
   for (const auto& input : in) in_pointers.push_back(input.data());
   Executor executor;
   executor.bind(std::make_shared<Plan>(make_plan(graph, shapes, cache, options)));
-  for (const Shape& shape : executor.plan().output_shapes) {
+  const Plan& plan = executor.plan();
+  CHECK(plan.arena_bytes >= plan.arena_lower_bound);
+  CHECK(10 * plan.arena_bytes <= 11 * plan.arena_lower_bound);
+  for (const Shape& shape : plan.output_shapes) {
     out.emplace_back(static_cast<size_t>(element_count(shape)),
                      std::numeric_limits<float>::quiet_NaN());
   }
@@ -34,7 +38,7 @@ std::vector<Array> run_planned(const Graph& graph, const std::vector<Array>& inp
   executor.run(in_pointers.data(), out_pointers.data(), options.threads);
   std::vector<Array> outputs;
   for (size_t i = 0; i < out.size(); ++i) {
-    outputs.push_back({executor.plan().output_shapes[i], {out[i].begin(), out[i].end()}});
+    outputs.push_back({plan.output_shapes[i], {out[i].begin(), out[i].end()}});
   }
   return outputs;
 }

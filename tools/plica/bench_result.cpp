@@ -114,6 +114,7 @@ json bench_json(const Plan& plan, const BenchResult& result) {
                {"plan_seconds", result.plan},
                {"first_run_seconds", result.first_run},
                {"arena_bytes", plan.arena_bytes},
+               {"arena_lower_bound", plan.arena_lower_bound},
                {"peak_rss_bytes", result.peak_rss},
                {"allocations", result.allocations < 0 ? json() : json(result.allocations)},
                {"peaks", json()},
