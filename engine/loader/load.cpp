@@ -8,6 +8,7 @@
 #include <map>
 #include <new>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include "engine/base/fail.h"
@@ -135,20 +136,22 @@ Manifest read(const fs::path& path, const ReadOptions& options) {
   return read_json(path, *file, options.copy);
 }
 
-std::string tensor_file(const Manifest& manifest,
-                        const std::map<std::string, std::string>& metadata) {
+void write_tensors(const fs::path& path, const Manifest& manifest,
+                   const std::map<std::string, std::string>& metadata) {
   std::vector<std::pair<std::string, Constant>> tensors;
   for (const auto& tensor : manifest.tensors) {
     tensors.emplace_back(stored_name(manifest, tensor), tensor.constant);
   }
-  return format_safetensors(tensors, metadata);
+  FileWriter file(path);
+  write_safetensors(tensors, metadata, [&](std::string_view bytes) { file.write(bytes); });
+  file.commit();
 }
 
 void write(const Manifest& manifest, const fs::path& path) {
   if (path.extension() == ".safetensors") {
     const std::string same_file;
-    write_file(path, tensor_file(manifest, {{"format", "pt"},
-                                            {kGraphKey, format_plica_json(manifest, &same_file)}}));
+    write_tensors(path, manifest,
+                  {{"format", "pt"}, {kGraphKey, format_plica_json(manifest, &same_file)}});
     return;
   }
   require(path.extension() == ".json", ErrorCode::kUsage,
@@ -161,7 +164,7 @@ void write(const Manifest& manifest, const fs::path& path) {
   }
   const fs::path weights = fs::path(path).replace_extension(".safetensors");
   const std::string name = weights.filename().string();
-  with_context(name, [&] { write_file(weights, tensor_file(manifest, {{"format", "pt"}})); });
+  with_context(name, [&] { write_tensors(weights, manifest, {{"format", "pt"}}); });
   write_file(path, format_plica_json(manifest, &name));
 }
 

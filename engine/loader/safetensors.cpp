@@ -115,8 +115,9 @@ SafeTensors parse_safetensors(std::span<const std::byte> file, std::shared_ptr<c
   return result;
 }
 
-std::string format_safetensors(const std::vector<std::pair<std::string, Constant>>& tensors,
-                               const std::map<std::string, std::string>& metadata) {
+void write_safetensors(const std::vector<std::pair<std::string, Constant>>& tensors,
+                       const std::map<std::string, std::string>& metadata,
+                       const std::function<void(std::string_view)>& sink) {
   // Wide elements first, so that every tensor is aligned to its element size.
   std::vector<const std::pair<std::string, Constant>*> order;
   for (const auto& tensor : tensors) order.push_back(&tensor);
@@ -152,14 +153,27 @@ std::string format_safetensors(const std::vector<std::pair<std::string, Constant
   require(header.size() <= kMaxHeader, ErrorCode::kUnsupported, "header of ", header.size(),
           " bytes is more than the safetensors format allows");
 
-  std::string file;
-  file.reserve(8 + header.size() + offset);
-  for (size_t i = 0; i < 8; ++i) file += static_cast<char>(header.size() >> (8 * i) & 0xff);
-  file += header;
+  std::string size;
+  for (size_t i = 0; i < 8; ++i) size += static_cast<char>(header.size() >> (8 * i) & 0xff);
+  sink(size);
+  sink(header);
   for (const auto* tensor : order) {
-    const std::vector<std::byte> bytes = tensor->second.dense_bytes();
-    file.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const Constant& constant = tensor->second;
+    std::vector<std::byte> copy;
+    const std::byte* bytes = constant.raw_bytes();
+    if (!bytes) {
+      copy = constant.dense_bytes();
+      bytes = copy.data();
+    }
+    sink({reinterpret_cast<const char*>(bytes),
+          static_cast<size_t>(constant.count()) * size_of(constant.dtype())});
   }
+}
+
+std::string format_safetensors(const std::vector<std::pair<std::string, Constant>>& tensors,
+                               const std::map<std::string, std::string>& metadata) {
+  std::string file;
+  write_safetensors(tensors, metadata, [&](std::string_view bytes) { file += bytes; });
   return file;
 }
 

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,7 +28,12 @@ bool recognises_safetensors(std::span<const std::byte> file);
 /// for a dtype that Plica does not know. `owner` keeps `file` alive.
 SafeTensors parse_safetensors(std::span<const std::byte> file, std::shared_ptr<const void> owner);
 
-/// The bytes of a file with these tensors, dense, in their own dtypes.
+/// Writes a file with these tensors, dense, in their own dtypes: gives its bytes to `sink`, piece
+/// by piece. Dense tensors are not copied.
+void write_safetensors(const std::vector<std::pair<std::string, Constant>>& tensors,
+                       const std::map<std::string, std::string>& metadata,
+                       const std::function<void(std::string_view)>& sink);
+/// The same as one string.
 std::string format_safetensors(const std::vector<std::pair<std::string, Constant>>& tensors,
                                const std::map<std::string, std::string>& metadata);
 

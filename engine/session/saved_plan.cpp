@@ -1,5 +1,6 @@
 #include "engine/session/saved_plan.h"
 
+#include <string_view>
 #include <utility>
 
 #include "engine/base/fail.h"
@@ -38,7 +39,10 @@ std::map<std::string, std::string> SavedPlan::identity(const Graph& graph) {
 
 void SavedPlan::write(const std::filesystem::path& path, const PackCache& cache,
                       const Graph& graph) {
-  write_file(path, format_safetensors(cache.save(), identity(graph)));
+  FileWriter file(path);
+  write_safetensors(cache.save(), identity(graph),
+                    [&](std::string_view bytes) { file.write(bytes); });
+  file.commit();
 }
 
 std::string SavedPlan::read(const std::filesystem::path& path, bool copy, const Graph& graph,
