@@ -1,9 +1,11 @@
 #include "tools/plica/cli.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
+#include <iterator>
 #include <new>
-#include <sstream>
+#include <string_view>
 #include <vector>
 
 #include "plica/error.h"
@@ -29,6 +31,15 @@ constexpr Entry kCommands[] = {
     {"convert", "Write a model as .json or .safetensors", make_convert_command},
 };
 
+/// Whether the options of a command can matter: declaring those of all takes longer than running a
+/// small model.
+bool may_be_given(const Entry& entry, int argc, const char* const* argv) {
+  const std::string_view first = argc > 1 ? argv[1] : "";
+  const bool named = std::any_of(std::begin(kCommands), std::end(kCommands),
+                                 [&](const Entry& other) { return first == other.name; });
+  return !named || first == entry.name;
+}
+
 /// One line for the user, whatever a file has put into the message.
 int complain(Console& console, const std::string& message) {
   console.err << "plica: " << printable(message, 2000) << std::endl;
@@ -48,7 +59,7 @@ int run_program(int argc, const char* const* argv, Console& console) {
     for (const Entry& entry : kCommands) {
       CLI::App* sub = app.add_subcommand(entry.name, entry.description);
       commands.emplace_back(sub, entry.make());
-      commands.back().second->declare(*sub);
+      if (may_be_given(entry, argc, argv)) commands.back().second->declare(*sub);
     }
     try {
       app.parse(argc, argv);
