@@ -10,9 +10,15 @@ namespace plica {
 namespace {
 
 /// Bytes packed from one release of the originals to the next: it bounds what is in memory twice.
-constexpr size_t kReleaseEvery = size_t{4} << 20;
+constexpr size_t kReleaseEvery = size_t{1} << 20;
 
-constexpr size_t kSmallestSlab = size_t{16} << 10, kLargestSlab = size_t{32} << 20;
+/// Slabs of small pages double what there is; the others are large at once, since each ends with a
+/// large page that is in memory as a whole, while pages behind it that nobody touches are not.
+size_t slab_size(size_t slabs_so_far) {
+  constexpr size_t kSmallest = size_t{16} << 10, kLarge = size_t{64} << 20;
+  constexpr size_t kFewSmallPages = size_t{2} << 20;
+  return slabs_so_far < kFewSmallPages ? std::max(slabs_so_far, kSmallest) : kLarge;
+}
 
 /// In saved weights, so that the next ones are aligned as well.
 int64_t padded(size_t count) {
@@ -35,8 +41,7 @@ PackedWeights mapped(const Constant& saved, const std::string& name, size_t coun
 PackedWeights PackCache::new_memory(size_t count, float*& memory) {
   const size_t bytes = align_up(count * sizeof(float));
   if (!slab_ || slab_->size() - slab_used_ < bytes) {
-    // As much again as all slabs so far: small models need little, large ones few slabs.
-    const size_t size = std::max(bytes, std::clamp(slabs_size_, kSmallestSlab, kLargestSlab));
+    const size_t size = std::max(bytes, slab_size(slabs_size_));
     slab_ = std::make_shared<AlignedBuffer>(size);
     slab_used_ = 0;
     slabs_size_ += size;
