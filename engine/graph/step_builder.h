@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/kernel.h"
+#include "engine/base/rounding.h"
 #include "engine/base/tensor_desc.h"
 #include "engine/graph/graph.h"
 
@@ -41,8 +42,8 @@ class StepBuilder {
   virtual const Node& node() const = 0;
   virtual const Bindings& bindings() const = 0;
   virtual bool use_onednn() const = 0;
-  /// Accuracy::kStrict: no algorithm that rounds much worse than direct summation.
-  virtual bool strict() const { return false; }
+  /// What algorithms may be chosen.
+  virtual Rounding rounding() const { return Rounding::kFast; }
   /// Algorithms are chosen as for one sample, whatever the batch.
   virtual bool batch_invariant() const { return false; }
 

@@ -90,11 +90,11 @@ void ConvMethod::pack_bias(const IgemmShape& shape, const float* bias, float* pa
   igemm_pack_bias(shape, bias, packed);
 }
 
-std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, bool strict) {
+std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding) {
   if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>();
-  if (const std::optional<WinogradForm> form = winograd_choice(shape, strict)) {
-    return std::make_shared<WinogradMethod>(*form);
-  }
+  std::optional<WinogradForm> form;
+  if (rounding != Rounding::kDirect) form = winograd_choice(shape, rounding == Rounding::kStrict);
+  if (form) return std::make_shared<WinogradMethod>(*form);
   return std::make_shared<IgemmMethod>();
 }
 

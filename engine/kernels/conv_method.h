@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/base/kernel.h"
+#include "engine/base/rounding.h"
 #include "engine/kernels/igemm_kernel.h"
 
 namespace plica {
@@ -31,7 +32,7 @@ class ConvMethod {
                                        std::shared_ptr<const void> owner) const = 0;
 };
 
-/// The method for convolutions of that shape. `strict`: StepBuilder::strict().
-std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, bool strict);
+/// The method for convolutions of that shape that rounds no more than `rounding`.
+std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding);
 
 }  // namespace plica

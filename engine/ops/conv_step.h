@@ -143,7 +143,7 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
   }
   IgemmShape chosen_for = phases[0].shape;
   if (builder.batch_invariant()) chosen_for.n = std::min<int64_t>(chosen_for.n, 1);
-  const auto method = choose_conv_method(chosen_for, builder.strict());
+  const auto method = choose_conv_method(chosen_for, builder.rounding());
   std::vector<IgemmPart> parts;
   for (size_t i = 0; i < phases.size(); ++i) {
     const IgemmShape& shape = phases[i].shape;

@@ -44,7 +44,7 @@ class Planner final : public StepBuilder {
   const Node& node() const override { return *node_; }
   const Bindings& bindings() const override { return bindings_; }
   bool use_onednn() const override { return options_.onednn; }
-  bool strict() const override { return options_.strict; }
+  Rounding rounding() const override { return options_.rounding; }
   bool batch_invariant() const override { return options_.batch_invariant || in_prefix_; }
   const Shape& input_shape(int index) const override { return shapes_.at(input_value(index)); }
   const Shape& output_shape(int index) const override {

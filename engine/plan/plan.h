@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/kernel.h"
+#include "engine/base/rounding.h"
 #include "engine/base/tensor_desc.h"
 #include "engine/graph/graph.h"
 #include "engine/plan/pack_cache.h"
@@ -39,10 +40,10 @@ struct SampleLimits {
 struct PlanOptions {
   int threads = 1;  ///< Scratch memory is laid out for this many.
   bool onednn = false;
-  bool strict = false;           ///< Accuracy::kStrict.
-  bool batch_invariant = false;  ///< LoadOptions::batch_invariant.
-  bool keep_values = false;      ///< No memory is used twice: every value can be read after a run.
-  ChainLimits chains = {};       ///< Unless keep_values.
+  Rounding rounding = Rounding::kFast;  ///< LoadOptions::accuracy.
+  bool batch_invariant = false;         ///< LoadOptions::batch_invariant.
+  bool keep_values = false;  ///< No memory is used twice: every value can be read after a run.
+  ChainLimits chains = {};   ///< Unless keep_values.
   SampleLimits samples = {};
 
   bool operator==(const PlanOptions&) const = default;

@@ -13,6 +13,18 @@ namespace {
 /// Below this many operations a second thread costs more to wake than it saves.
 constexpr int64_t kFlopsWorthThreads = 2'000'000;
 
+Rounding rounding_of(Accuracy accuracy) {
+  switch (accuracy) {
+    case Accuracy::kStrict:
+      return Rounding::kStrict;
+    case Accuracy::kDirect:
+      return Rounding::kDirect;
+    case Accuracy::kDefault:
+      break;
+  }
+  return Rounding::kFast;
+}
+
 bool same_shape(std::span<const int64_t> a, const Shape& b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin());
 }
@@ -38,7 +50,7 @@ Session::Impl::Impl(std::shared_ptr<const Model::Impl> shared_model, const Sessi
 void Session::Impl::prepare(const std::vector<Shape>& input_shapes) {
   PlanOptions options;
   options.onednn = model->options.onednn;
-  options.strict = model->options.accuracy == Accuracy::kStrict;
+  options.rounding = rounding_of(model->options.accuracy);
   options.batch_invariant = model->options.batch_invariant;
   options.keep_values = keep_values_;
   options.threads = wanted_threads_ > 0 ? wanted_threads_ : available_cpus();

@@ -302,23 +302,26 @@ TEST_CASE("a sample has the same bits anywhere in any batch", "[conv][linear]") 
   }
 }
 
-TEST_CASE("strict accuracy keeps convolutions near direct summation", "[conv]") {
+TEST_CASE("the rounding that is allowed restricts Winograd's algorithm", "[conv]") {
   const auto graph = make_graph<Conv>({{1, 64, 26, 26}, {64, 64, 3, 3}}, {.padding = {1}});
-  const auto kernel = [&](bool strict) {
+  const auto kernel = [&](Rounding rounding) {
     PackCache cache;
     PlanOptions options;
-    options.strict = strict;
+    options.rounding = rounding;
     return make_plan(graph, {{1, 64, 26, 26}}, cache, options).steps.at(1).kernel_name;
   };
-  CHECK(kernel(false) == "winograd 4x4");
-  CHECK(kernel(true) == "winograd 2x2");
+  CHECK(kernel(Rounding::kFast) == "winograd 4x4");
+  CHECK(kernel(Rounding::kStrict) == "winograd 2x2");
+  CHECK(kernel(Rounding::kDirect) == "igemm");
   const std::vector<Array> inputs = inputs_of(graph);
   const Array expected = evaluate(graph, inputs)[0];
   test::for_each_target([&] {
     const Array fast = run_planned(graph, inputs)[0];
-    const Array near = run_planned(graph, inputs, {.strict = true})[0];
+    const Array near = run_planned(graph, inputs, {.rounding = Rounding::kStrict})[0];
+    const Array direct = run_planned(graph, inputs, {.rounding = Rounding::kDirect})[0];
     CHECK(test::relative_error(fast, expected) < 2.5e-6);
     CHECK(test::relative_error(near, expected) < 6e-7);
+    CHECK(test::relative_error(direct, expected) < 6e-7);
   });
 }
 

@@ -39,10 +39,13 @@ void ModelArgs::declare(CLI::App& app) {
   app.add_flag("--onednn", onednn,
                "Let oneDNN compute large convolutions and matrix products, to compare");
   app.add_option("--accuracy", accuracy,
-                 "default, or strict: no algorithm that rounds much worse than direct summation")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Accuracy>{
-          {"default", Accuracy::kDefault}, {"strict", Accuracy::kStrict}}))
-      ->type_name("default|strict");
+                 "default, strict: no algorithm that rounds much worse than direct summation, or "
+                 "direct: nothing else")
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, Accuracy>{{"default", Accuracy::kDefault},
+                                                                  {"strict", Accuracy::kStrict},
+                                                                  {"direct", Accuracy::kDirect}}))
+      ->type_name("default|strict|direct");
   app.add_flag("--batch-invariant", batch_invariant,
                "Give a sample the same bits in batches of any size");
   app.add_option("--saved-plan", plan,
