@@ -77,6 +77,22 @@ class WinogradKernel final : public Kernel {
   WinogradFn run_;
 };
 
+/// Whether the memory of early weights is not worth the time that they save.
+bool should_be_late(const IgemmShape& shape, WinogradForm form) {
+  constexpr size_t kMostBytes = 3 << 20;
+  // Where late weights take least time: one block of tiles transforms them, and sums are not added
+  // to others in memory. A twentieth instead of a tenth.
+  constexpr size_t kMostBytesForLess = 1 << 20;
+  constexpr int64_t kOneSlice = 128;
+
+  const size_t early = winograd_packed_size(shape, form);
+  form.late = true;
+  const size_t more = (early - winograd_packed_size(shape, form)) * sizeof(float);
+  const int64_t tiles = winograd_tiles(shape, form);
+  const bool cheap = shape.ic <= kOneSlice && winograd_block_tiles(shape, form) == tiles;
+  return more > (cheap ? kMostBytesForLess : kMostBytes);
+}
+
 }  // namespace
 
 std::optional<WinogradForm> winograd_choice(const IgemmShape& shape, bool strict) {
@@ -91,8 +107,6 @@ std::optional<WinogradForm> winograd_choice(const IgemmShape& shape, bool strict
   constexpr double kGain = 1.1;
   // A matrix product with fewer rows takes as long as with these.
   constexpr int64_t kRows = 8;
-  // Of transformed weights: more memory is not worth the tenth of the time that it saves.
-  constexpr size_t kMostBytes = 3 << 20;
 
   if (shape.rows() == 0) return {};
   // A batch is no reason for larger errors than one sample has.
@@ -118,10 +132,7 @@ std::optional<WinogradForm> winograd_choice(const IgemmShape& shape, bool strict
         points * (ic * oc * (rows + kWeight) + vectors * static_cast<double>(tiles) * kTransform);
     if (cost * kGain >= best) continue;
     best = cost;
-    WinogradForm late = form;
-    late.late = true;
-    const size_t more = winograd_packed_size(shape, form) - winograd_packed_size(shape, late);
-    form.late = more * sizeof(float) > kMostBytes;
+    form.late = should_be_late(shape, form);
     choice = form;
   }
   return choice;
