@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/kernels/dispatch.h"
+#include "engine/kernels/parts.h"
 #include "engine/kernels/row_sums.h"
 #include "engine/kernels/share_work.h"
 
@@ -250,17 +251,11 @@ void run_whole_vectors(const Line& line, const Rows& rows) {
   static constexpr auto kInside = inner_functions<kTaps, kStride, true>(kPixels);
   static constexpr auto kAtEdge = inner_functions<kTaps, kStride, false>(kPixels);
   const IgemmAxis& x = line.shape->axis[2];
-  // Tiles of nearly equal widths, first the wider ones. Divisions of 64 bits would take longer than
-  // a tile.
-  const auto out = static_cast<uint32_t>(x.out);
-  const uint32_t tiles = (out + kMostPixels - 1) / kMostPixels;
-  uint32_t width = (out + tiles - 1) / tiles;
-  const uint32_t wider = out - (width - 1) * tiles;
-  for (uint32_t i = 0, begin = 0; i < tiles; ++i, begin += width) {
-    if (i == wider) --width;
-    const int64_t first = begin * int64_t{kStride} + x.origin;
-    const bool inside = first >= 0 && first + (width - 1) * int64_t{kStride} + kTaps <= x.in;
-    (inside ? kInside : kAtEdge)[width - 1](line, rows, begin);
+  const Parts tiles(x.out, kMostPixels);
+  for (int64_t i = 0, begin = 0; i < tiles.count; begin += tiles.size(i++)) {
+    const int64_t width = tiles.size(i), first = begin * kStride + x.origin;
+    const bool inside = first >= 0 && first + (width - 1) * kStride + kTaps <= x.in;
+    (inside ? kInside : kAtEdge)[static_cast<size_t>(width - 1)](line, rows, begin);
   }
 }
 

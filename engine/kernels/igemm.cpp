@@ -9,6 +9,7 @@
 
 #include "engine/kernels/dispatch.h"
 #include "engine/kernels/panels.h"
+#include "engine/kernels/parts.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/igemm.cpp"
@@ -202,22 +203,23 @@ void run_panels(int64_t rows, int64_t wide, int64_t vectors, Tiles tiles) {
   const int64_t most = pair ? kPairRows : conflicts(tiles.a_stride) ? kConflictRows : kTileRows;
   const TilesFn* functions = pair ? kPairTiles.data() : kTiles[vectors - 1].data();
   if (rows == 1 && wide > 1) functions = &kRowTiles[wide - 1];
-  // Of nearly equal heights: first the taller ones.
-  const int64_t count = (rows + most - 1) / most, taller = rows % count;
+  const Parts heights(rows, most);
   const float* const first = tiles.a;
   // While the tiles of a panel are computed, the next panel comes from memory.
   tiles.next = tiles.w;
   if (rows > kPairRows) {
     const int64_t width = wide * 2 * static_cast<int64_t>(hn::Lanes(D()));
     tiles.next += width * tiles.depth;
-    tiles.next_step = (2 * width + count - 1) / count;
+    tiles.next_step = (2 * width + heights.count - 1) / heights.count;
   }
-  for (int64_t height = rows / count + 1; height >= rows / count; --height) {
-    tiles.count = height > rows / count ? taller : count - taller;
-    if (tiles.count == 0) continue;
+  // All tiles of a height in one call.
+  for (int64_t i = 0; i < heights.count; i += tiles.count) {
+    const int64_t height = heights.size(i);
+    const bool taller = i < heights.larger;
+    tiles.count = taller ? heights.larger : heights.count - i;
     const int64_t rows_here = tiles.count * height;
     const float* const end = tiles.a + rows_here * tiles.a_stride;
-    tiles.a_after = height == rows / count ? first : end;
+    tiles.a_after = taller ? end : first;
     if (tiles.depth <= kShortSum && tiles.a_stride == tiles.depth) tiles.ahead_step = 2 * height;
     tiles.row_step = height;
     functions[height - 1](tiles);
@@ -231,17 +233,17 @@ void run_panels(int64_t rows, int64_t wide, int64_t vectors, Tiles tiles) {
 /// All full panels of the block, rows of a tile's height at a time: weights come from the second
 /// level of the cache again and again, but each input is read and each output written in one go.
 void run_by_rows(int64_t rows, int64_t panels, Tiles tiles) {
-  const int64_t count = (rows + kTileRows - 1) / kTileRows, taller = rows % count;
+  const Parts heights(rows, kTileRows);
   const int64_t width = 2 * static_cast<int64_t>(hn::Lanes(D()));
   tiles.count = panels;
   tiles.w_step = tiles.depth * width;
   tiles.column_step = tiles.columns = width;
   tiles.next = tiles.w;
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t height = rows / count + (i < taller ? 1 : 0);
+  for (int64_t i = 0; i < heights.count; ++i) {
+    const int64_t height = heights.size(i);
     tiles.a_after = tiles.a + height * tiles.a_stride;
     if (tiles.a_stride == tiles.depth) tiles.ahead_step = 2 * height;
-    if (tiles.residual && i + 1 < count) {
+    if (tiles.residual && i + 1 < heights.count) {
       // Of the next rows, the columns of all panels in one go.
       tiles.next = tiles.residual + tiles.residual_offset[height];
       tiles.next_step = (2 * height * width + tiles.depth - 1) / tiles.depth;

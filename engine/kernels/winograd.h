@@ -69,7 +69,7 @@ size_t winograd_scratch_bytes(const IgemmShape& shape, const WinogradForm& form,
 using WinogradFn = void (*)(const IgemmShape& shape, const BoundEpilogue& epilogue,
                             const WinogradBlock& block, const float* src, const float* packed,
                             const float* residual, float* dst, float* scratch);
-/// `form` is one of winograd_forms() in winograd_kernel.h, or its late variant.
+/// `form` is one of kWinogradForms (winograd_kernel.h), or its late variant.
 WinogradFn winograd_function(const WinogradForm& form);
 
 }  // namespace plica

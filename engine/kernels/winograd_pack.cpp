@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <array>
-#include <cstddef>
+#include <cstdint>
+#include <span>
 
 #include "engine/kernels/dispatch.h"
 #include "engine/kernels/panels.h"
@@ -33,33 +33,16 @@ struct PowersOfPoints {
   explicit PowersOfPoints(const WinogradAxis& axis) : points(axis.points()), taps(axis.taps) {
     at[0][0] = 1;
     at[points - 1][taps - 1] = 1;
-    switch (points) {
-      case 4:
-        add_pairs(kWinogradPairs<1>);
-        break;
-      case 6:
-        add_pairs(kWinogradPairs<2>);
-        break;
-      case 8:
-        add_pairs(kWinogradPairs<3>);
-        break;
-      case 10:
-        add_pairs(kWinogradPairs<4>);
-        break;
-      default:
-        break;  // one tap
-    }
-  }
-
- private:
-  template <size_t kPairs>
-  void add_pairs(const std::array<double, kPairs>& pairs) {
-    for (size_t i = 0; i < kPairs; ++i) {
+    constexpr std::span<const double> kPairs[] = {
+        {}, {}, kWinogradPairs<1>, kWinogradPairs<2>, kWinogradPairs<3>, kWinogradPairs<4>};
+    int64_t point = 1;
+    for (const double p : kPairs[points / 2]) {
       double power = 1;
-      for (int64_t k = 0; k < taps; ++k, power *= pairs[i]) {
-        at[1 + 2 * i][k] = power;
-        at[2 + 2 * i][k] = k % 2 == 0 ? power : -power;
+      for (int64_t k = 0; k < taps; ++k, power *= p) {
+        at[point][k] = power;
+        at[point + 1][k] = k % 2 == 0 ? power : -power;
       }
+      point += 2;
     }
   }
 };

@@ -48,11 +48,9 @@ bool is_samplewise(const Node& node, const Bindings& bindings,
   }
 }
 
-int64_t operands(const Plan& plan) {
-  int64_t count = 0;
-  for (const Step& step : plan.steps) {
-    count += static_cast<int64_t>(step.inputs.size() + step.outputs.size());
-  }
+size_t operands(const Plan& plan) {
+  size_t count = 0;
+  for (const Step& step : plan.steps) count += step.inputs.size() + step.outputs.size();
   return count;
 }
 
@@ -162,8 +160,7 @@ bool divides_evenly(int64_t samples, int threads) {
 }
 
 size_t sample_loop_bytes_per_thread(const Plan& plan) {
-  const auto pointers = static_cast<size_t>(operands(plan)) * sizeof(float*);
-  return align_up(plan.arena_bytes) + align_up(pointers);
+  return align_up(plan.arena_bytes) + align_up(operands(plan) * sizeof(float*));
 }
 
 std::unique_ptr<Kernel> make_sample_loop(Plan plan, int64_t samples, std::vector<int64_t> in_floats,
