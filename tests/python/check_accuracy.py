@@ -14,7 +14,6 @@ The table has the largest errors with default settings; "of limit" is what there
 
 import argparse
 import copy
-import fnmatch
 import pathlib
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import common  # First, since it skips where PyTorch is missing.
 
 import torch
 
+import patterns
 from check_zoo import ROUNDING, Failure, Plica, build, relative_errors, run_torch
 from plica_export import check, module, program
 from plica_export.errors import Refusal
@@ -79,8 +79,7 @@ def excess(errors):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("patterns", nargs="*", metavar="PATTERN",
-                        help="only models whose name contains this, or matches it as a glob")
+    patterns.add_to(parser, "models")
     parser.add_argument("--plica", help="the plica command (default: build folders, then PATH)")
     parser.add_argument("--models", type=pathlib.Path,
                         default=common.ROOT / ".cache" / "peers" / "models",
@@ -101,8 +100,7 @@ def main():
         jobs += [(case.name, lambda case=case: measure_case(plica, case, folder))
                  for case in cases() if not case.mixes]
         for name, job in jobs:
-            if args.patterns and not any(p in name or fnmatch.fnmatch(name, p)
-                                         for p in args.patterns):
+            if not patterns.matches(name, args.patterns):
                 continue
             try:
                 rows.append((name, job()))

@@ -13,13 +13,14 @@ It passes if
 """
 
 import argparse
-import fnmatch
 import json
 import math
 import pathlib
 import subprocess
 import sys
 import tempfile
+
+import patterns
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -86,8 +87,7 @@ def measure(plica, model, options, plan):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("patterns", nargs="*", metavar="PATTERN",
-                        help="only models whose name contains this, or matches it as a glob")
+    patterns.add_to(parser, "models")
     parser.add_argument("--plica", default=find_plica(),
                         help="the plica command (default: build folders, then PATH)")
     parser.add_argument("--models", type=pathlib.Path, default=ROOT / ".cache/peers/models",
@@ -97,8 +97,7 @@ def main():
     files = [path for path in (*sorted((ROOT / "models/bundled").glob("*.pt2")),
                                *sorted(args.models.glob("*.b[0-9]*.pt2")))
              if not path.stem.endswith(".aoti") and
-             (not args.patterns or any(p in path.stem or fnmatch.fnmatch(path.stem, p)
-                                       for p in args.patterns))]
+             patterns.matches(path.stem, args.patterns)]
     failures = 0
     print(f"{'model':24} {'threads':>7} {'weights':>8} {'arena':>8} {'of bound':>8} {'peak':>8} "
           f"{'limit':>8}  MB")

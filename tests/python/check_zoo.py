@@ -18,7 +18,6 @@ marked with *, and counted; --strict makes them failures. Exit code 1 if anythin
 import argparse
 import contextlib
 import copy
-import fnmatch
 import io
 import pathlib
 import subprocess
@@ -32,6 +31,7 @@ import numpy as np
 import torch
 from torch import nn
 
+import patterns
 from make import randomise
 from plica_export import check, module, program
 from plica_export.errors import Refusal
@@ -197,8 +197,7 @@ def check_case(case, plica, folder, forms):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("patterns", nargs="*", metavar="PATTERN",
-                        help="only cases whose name contains this, or matches it as a glob")
+    patterns.add_to(parser, "cases")
     parser.add_argument("--plica", help="the plica command (default: build folders, then PATH)")
     parser.add_argument("--quick", action="store_true", help="skip the models that take seconds")
     parser.add_argument("--strict", action="store_true", help="fail beyond 8 times PyTorch's error")
@@ -208,8 +207,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     args = parser.parse_args()
     chosen = [case for case in cases() if not (args.quick and case.large) and
-              (not args.patterns or any(p in case.name or fnmatch.fnmatch(case.name, p)
-                                        for p in args.patterns))]
+              patterns.matches(case.name, args.patterns)]
     if args.list:
         print("\n".join(case.name for case in chosen))
         return 0
