@@ -21,6 +21,9 @@ namespace plica {
 /// task's output: oneDNN's ReLU turns NaN into 0.
 class OnednnConv {
  public:
+  /// Whether this build has oneDNN (CMake: PLICA_ONEDNN). Without it, create() returns null.
+  static bool available();
+
   /// Null where oneDNN has no optimised implementation, where the pixels are not dense, or where
   /// the problem is too small to be worth a call. Throws Error if oneDNN fails.
   static std::shared_ptr<const OnednnConv> create(const IgemmShape& shape, bool residual);

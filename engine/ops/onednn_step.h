@@ -7,10 +7,8 @@
 
 #include "engine/graph/step_builder.h"
 #include "engine/kernels/igemm_kernel.h"
-#include "engine/ops/bind_epilogue.h"
-#ifdef PLICA_HAVE_ONEDNN
 #include "engine/onednn/onednn_conv.h"
-#endif
+#include "engine/ops/bind_epilogue.h"
 
 namespace plica {
 
@@ -21,7 +19,6 @@ template <typename Read>
 bool emit_onednn(StepBuilder& builder, PackedEpilogue& epilogue, IgemmOperands operands,
                  const IgemmShape& shape, IgemmWeights from, Read&& read,
                  const std::vector<double>& bias) {
-#ifdef PLICA_HAVE_ONEDNN
   if (!builder.use_onednn()) return false;
   const std::shared_ptr<const OnednnConv> conv = OnednnConv::create(shape, epilogue.bound.residual);
   if (!conv) return false;
@@ -42,10 +39,6 @@ bool emit_onednn(StepBuilder& builder, PackedEpilogue& epilogue, IgemmOperands o
   builder.set_workspace(0, conv->bytes_per_thread());
   builder.emit(conv->make(weights, bound, operands, std::move(owner)), conv->name());
   return true;
-#else
-  (void)builder, (void)epilogue, (void)operands, (void)shape, (void)from, (void)read, (void)bias;
-  return false;
-#endif
 }
 
 }  // namespace plica

@@ -7,6 +7,7 @@
 #include "engine/graph/reference.h"
 #include "engine/loader/build_graph.h"
 #include "engine/loader/load.h"
+#include "engine/onednn/onednn_conv.h"
 #include "engine/passes/pipeline.h"
 #include "engine/session/model_impl.h"
 #include "engine/session/saved_plan.h"
@@ -133,10 +134,8 @@ std::shared_ptr<const Plan> Model::Impl::plan(const std::vector<Shape>& input_sh
 Model::Model(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
 Model Model::load(const std::filesystem::path& path, const LoadOptions& options) {
-#ifndef PLICA_HAVE_ONEDNN
-  require(!options.onednn, ErrorCode::kUsage,
+  require(!options.onednn || OnednnConv::available(), ErrorCode::kUsage,
           "LoadOptions::onednn (--onednn): this build of Plica is without oneDNN");
-#endif
   try {
     Manifest manifest = read_manifest(path, {options.copy});
     return Model(std::make_shared<const Impl>(path.string(), std::move(manifest), options));

@@ -1,5 +1,3 @@
-#ifdef PLICA_HAVE_ONEDNN
-
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <functional>
@@ -152,5 +150,3 @@ TEST_CASE("without being asked for, oneDNN computes nothing", "[onednn]") {
 
 }  // namespace
 }  // namespace plica::test
-
-#endif  // PLICA_HAVE_ONEDNN
