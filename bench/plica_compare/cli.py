@@ -20,6 +20,7 @@ EXAMPLES = """examples:
   bench/compare --models resnet18,lenet --seconds 1    a look
   bench/compare --engines onnxruntime,openvino --threads 1 --batch 1
   bench/compare --models vgg16_bn --add                into the results of the last run
+  bench/compare --models torchvision.regnet_y_400mf    any model of torchvision
   bench/compare --isa avx2 --models resnet18           as on a processor without AVX-512
   bench/compare --render                               writes the reports of the last run again
 
@@ -40,6 +41,17 @@ def names(known):
     return parse
 
 
+def model_names(text):
+    given = [name.strip() for name in text.split(",") if name.strip()]
+    for name in given:
+        try:
+            models.spec(name)
+        except KeyError:
+            raise argparse.ArgumentTypeError(f"'{name}': one of {', '.join(models.MODELS)}, or "
+                                             "torchvision.NAME") from None
+    return given
+
+
 def numbers(text):
     try:
         values = [int(value) for value in text.split(",")]
@@ -54,8 +66,9 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(
         prog="bench/compare", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measures Plica and other engines on the same models, side by side.")
-    parser.add_argument("--models", type=names(models.MODELS), metavar="NAME,...",
-                        default=list(models.MODELS), help="default: all")
+    parser.add_argument("--models", type=model_names, metavar="NAME,...",
+                        default=list(models.MODELS), help="default: all; also torchvision.NAME, "
+                        "any model of torchvision for images")
     parser.add_argument("--engines", type=names(ENGINES), metavar="NAME,...",
                         default=list(ENGINES), help="beside plica; default: all")
     parser.add_argument("--threads", type=numbers, metavar="N,...", default=[1, 2])
@@ -108,7 +121,7 @@ def install(environment, chosen, progress):
 
 def cases(args):
     for model in args.models:
-        for batch in args.batch or models.MODELS[model].batches:
+        for batch in args.batch or models.spec(model).batches:
             for threads in args.threads:
                 yield measure.Case(model, batch, threads)
 
@@ -124,7 +137,7 @@ def worker_command(engine, case, exports, environment, workers):
         command = [workers / engine.program, *engine.options(environment.site_packages)]
     else:
         raise measure.WorkerError(f"{engine.program} was not built")
-    shape = "x".join(map(str, (case.batch, *models.MODELS[case.model].sample)))
+    shape = "x".join(map(str, (case.batch, *models.spec(case.model).sample)))
     return [*command, "--model", exports.file(engine, case.model, case.batch, case.threads),
             "--input", exports.input(case.model, case.batch), "--shape", shape,
             "--threads", case.threads]
@@ -152,10 +165,11 @@ def measure_case(case, usable, missing, exports, environment, workers, mask, arg
         remark = exports.entry(engine, case.model, case.batch, case.threads).get("remark")
         if remark:
             remarks[engine.name] = remark
+    facts = exports.facts(case.model, case.batch)
+    gflop = models.spec(case.model).gflop or facts["gflop"] / case.batch
     entry = {"model": case.model, "batch": case.batch, "threads": case.threads,
              "measured": time.strftime("%Y-%m-%d %H:%M"),
-             "gflop": models.MODELS[case.model].gflop * case.batch,
-             "facts": exports.facts(case.model, case.batch),
+             "gflop": gflop * case.batch, "facts": facts,
              "engines": {**results, **failed}, "remarks": remarks}
     entry.update(measure.compare(results, measurement.rounds()))
     return entry
@@ -178,7 +192,7 @@ def export_all(args, usable, exports, progress):
     """Returns the models that cannot be measured at all."""
     impossible = set()
     for model in args.models:
-        for batch in args.batch or models.MODELS[model].batches:
+        for batch in args.batch or models.spec(model).batches:
             try:
                 exports.make(model, batch, usable, args.threads, progress)
             except RuntimeError as error:
@@ -241,7 +255,7 @@ def run(args):
 
 
 def case_order(entry):
-    return (entry["batch"], list(models.MODELS).index(entry["model"]), entry["threads"])
+    return (entry["batch"], models.order(entry["model"]), entry["threads"])
 
 
 def versions(environment, usable):

@@ -75,6 +75,7 @@ class Source:
     def write_reference(self):
         """The input, the output in float64, and the bytes of the parameters."""
         import torch
+        from torch.utils.flop_counter import FlopCounterMode
 
         stem = self._folder / f"{self.spec.name}.b{self.shape[0]}"
         if stem.with_name(stem.name + ".facts.json").exists():
@@ -86,7 +87,9 @@ class Source:
         other = torch.from_numpy(
             models.sample_input(self.spec, self.shape[0], INPUT_SEED + 1)).double()
         with torch.no_grad():
-            output, differs = module(example.double()), module(other)
+            with FlopCounterMode(display=False) as counter:
+                output = module(example.double())
+            differs = module(other)
         largest = output.abs().max().item()
         change = (output - differs).abs().max().item() / largest
         if not change > 1e-3:
@@ -94,7 +97,8 @@ class Source:
         example.numpy().tofile(stem.with_name(stem.name + ".input"))
         output.numpy().tofile(stem.with_name(stem.name + ".reference"))
         facts = {"weight_bytes": weights, "input_elements": example.numel(),
-                 "output_elements": output.numel(), "largest_output": largest}
+                 "output_elements": output.numel(), "largest_output": largest,
+                 "gflop": counter.get_total_flops() / 1e9}
         stem.with_name(stem.name + ".facts.json").write_text(json.dumps(facts))
 
 
@@ -123,7 +127,7 @@ def main():
     warnings.simplefilter("ignore")
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    source = Source(models.MODELS[args.model], args.batch, args.folder)
+    source = Source(models.spec(args.model), args.batch, args.folder)
     source.write_reference()
     for job in args.jobs:
         name, threads = job.split(":")

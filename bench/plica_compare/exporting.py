@@ -70,7 +70,7 @@ class Exports:
         return not self._retry if "error" in entry else file.exists()
 
     def _key(self, engine, model):
-        parts = [repr(models.MODELS[model]),
+        parts = [repr(models.spec(model)),
                  pathlib.Path(inspect.getfile(type(engine))).read_text()]
         parts += [(REQUIREMENTS / f"{name}.txt").read_text()
                   for name in ("torch", "torchvision", *engine.requirements)]
@@ -103,7 +103,8 @@ class Exports:
             self._store(begun, model, batch,
                         {"error": f"the export ended with code {done.returncode}, see {log}"})
         elif left and left == jobs:
-            raise RuntimeError(f"{model} cannot be exported, see {log}")
+            last = (log.read_text(errors="replace").strip().splitlines() or ["no message"])[-1]
+            raise RuntimeError(f"{model} cannot be exported: {last} (see {log})")
         return left
 
     def _store(self, job, model, batch, answer):

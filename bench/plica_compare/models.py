@@ -5,6 +5,7 @@ Only `build` needs PyTorch; the list itself does not.
 
 import dataclasses
 import pathlib
+import re
 import sys
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -15,7 +16,7 @@ class Spec:
     name: str
     source: str  # "torchvision", "nets" (models/nets), or "here" (plica_compare/nets)
     sample: tuple  # Shape of the input without the batch.
-    gflop: float  # Of one sample; two per multiply-add.
+    gflop: float | None  # Of one sample; two per multiply-add. None: counted when exported.
     batches: tuple = (1, 16)  # Those measured unless others are asked for.
     tiny: bool = False  # A Python call would cost as much as the net.
 
@@ -38,6 +39,21 @@ MODELS = {spec.name: spec for spec in (
 )}
 
 WEIGHTS_SEED = 1
+TORCHVISION = "torchvision."
+
+
+def spec(name):
+    """The model of that name; "torchvision.NAME" is any that torchvision has for images."""
+    if name in MODELS:
+        return MODELS[name]
+    if not re.fullmatch(re.escape(TORCHVISION) + r"[a-z]\w*", name):
+        raise KeyError(name)
+    return Spec(name, "torchvision", (3, 224, 224), None, (1,))
+
+
+def order(name):
+    """Where a model stands in reports: in the order of MODELS, then by name."""
+    return list(MODELS).index(name) if name in MODELS else len(MODELS), name
 
 
 def build(spec):
@@ -62,8 +78,12 @@ def _construct(spec):
     import_definitions()
     if spec.source == "torchvision":
         import torchvision.models
-        options = {"init_weights": False} if spec.name == "inception_v3" else {}
-        return getattr(torchvision.models, spec.name)(weights=None, **options)
+        name = spec.name.removeprefix(TORCHVISION)
+        if name not in torchvision.models.list_models(torchvision.models):
+            raise RuntimeError(f"torchvision has no model '{name}' for images")
+        # What initialises these takes minutes.
+        options = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
+        return getattr(torchvision.models, name)(weights=None, **options)
     if spec.source == "here":
         from .nets.unet import UNet
         return UNet()

@@ -1,7 +1,6 @@
 """The results as Markdown: what bench/RESULTS.md holds."""
 
-from . import statistics
-from .models import MODELS
+from . import models, statistics
 
 GEOMETRIC_MEAN = "geometric mean without the tiny ones"
 
@@ -61,7 +60,7 @@ def mean_ratio(results, threads):
     """The geometric mean over the models that are not tiny, or None."""
     values = [best_ratio(entry)["median"] for entry in results["cases"]
               if entry["threads"] == threads and best_ratio(entry) and
-              not MODELS[entry["model"]].tiny]
+              not models.spec(entry["model"]).tiny]
     return statistics.geometric_mean(values) if values else None
 
 

@@ -88,7 +88,7 @@ def results(cases):
 
 def case(engines, rounds, model="resnet18", batch=1):
     entry = {"model": model, "batch": batch, "threads": 1, "measured": "2000-01-01 00:00",
-             "gflop": models.MODELS[model].gflop * batch, "engines": engines, "remarks": {},
+             "gflop": models.spec(model).gflop * batch, "engines": engines, "remarks": {},
              "facts": {"weight_bytes": 4e6, "input_elements": 10, "output_elements": 10}}
     return {**entry, **measure.compare(engines, rounds)}
 
@@ -305,6 +305,7 @@ class CommandLine(unittest.TestCase):
 
     def test_refusals_name_the_culprit(self):
         self.assertIn("alexnet", self.refused("--models", "alexnet"))
+        self.assertIn("torchvision.NAME", self.refused("--models", "torchvision.a/b"))
         self.assertIn("tvm", self.refused("--engines", "tvm"))
         self.assertIn("'0'", self.refused("--threads", "0"))
         self.assertIn("--seconds", self.refused("--seconds", "0"))
