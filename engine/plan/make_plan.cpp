@@ -131,7 +131,7 @@ void Planner::plan_samples(size_t count) {
   }
   plan_.flops += step.flops;
   step.node = graph_.nodes()[0]->label() + " .. " + graph_.nodes()[count - 1]->label();
-  step.kernel_name = std::to_string(plan.steps.size()) + " steps, sample by sample";
+  step.kernel_name = "sample by sample: " + std::to_string(plan.steps.size()) + " steps";
   step.workspace = new_buffer(Buffer::Kind::kArena, sample_loop_bytes_per_thread(plan) *
                                                         static_cast<size_t>(options_.threads));
   step.kernel =

@@ -179,7 +179,7 @@ TEST_CASE("vector pow keeps its error bound and C's special cases on every targe
   }
   for_each_target([&] {
     std::vector<float> actual(bases.size());
-    HWY_DYNAMIC_POINTER(row_pow)(bases.data(), exponents.data(), actual.data(), bases.size());
+    HWY_DYNAMIC_DISPATCH(row_pow)(bases.data(), exponents.data(), actual.data(), bases.size());
     double worst = 0;
     size_t where = 0;
     for (size_t i = 0; i < bases.size(); ++i) {
