@@ -20,7 +20,8 @@ struct GemmTile {
   float* c;
   int64_t c_stride;
   bool add;  ///< To what is in `c`.
-  // What of `b` will be needed soon, and the distance in floats to go on by for two of `depth`.
+  // What of `b` will be needed soon, and the distance in floats to go on by for each turn of the
+  // loop over `depth` (kGemmUnroll).
   const float* next;
   int64_t next_step;
 };
@@ -46,6 +47,8 @@ inline constexpr int kGemmRows = 14;
 // 12 sums, 2 factors of b and a broadcast of 16 registers (and a product where there is no FMA).
 inline constexpr int kGemmRows = 6;
 #endif
+// With AVX2, multiplying takes little longer than decoding what the loop does besides.
+inline constexpr int kGemmUnroll = HWY_TARGET == HWY_AVX2 ? 4 : 2;
 
 /// Every element of c is one chain of MulAdd over the depth, whatever the size of the tile.
 template <int kRows, int kVecs>
@@ -73,6 +76,8 @@ HWY_NOINLINE void gemm_tile(const GemmTile& t) {
   asm("" : "+r"(stride), "+r"(stride3));
   const float* next = t.next;
   const auto multiply_add = [&](int k) HWY_ATTR __attribute__((always_inline)) {
+    // Or the compiler holds sums of `k` and multiples of the stride in registers, too many.
+    if (kGemmUnroll > 2) asm("" : "+r"(stride), "+r"(stride3));
     V factor[kVecs];
     HWY_UNROLL(32)
     for (int v = 0; v < kVecs; ++v) factor[v] = hn::Load(d, b + (k * kVecs + v) * lanes);
@@ -87,7 +92,7 @@ HWY_NOINLINE void gemm_tile(const GemmTile& t) {
     asm volatile("" ::: "memory");
   };
   int64_t k = t.depth;
-  for (; k >= 2; k -= 2) {
+  for (; k >= kGemmUnroll; k -= kGemmUnroll) {
     // To L2. Four lines at most, as many as are used; none twice, since the buffers of outstanding
     // lines are few.
     HWY_UNROLL(4)
@@ -97,13 +102,16 @@ HWY_NOINLINE void gemm_tile(const GemmTile& t) {
     next += t.next_step;
     HWY_UNROLL(32)
     for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
-    multiply_add(0);
-    multiply_add(1);
-    b += 2 * kVecs * lanes;
+    HWY_UNROLL(4)
+    for (int i = 0; i < kGemmUnroll; ++i) multiply_add(i);
+    b += kGemmUnroll * kVecs * lanes;
     HWY_UNROLL(32)
-    for (int i = 0; i < kBases; ++i) base[i] += 2;
+    for (int i = 0; i < kBases; ++i) base[i] += kGemmUnroll;
   }
-  if (k > 0) multiply_add(0);
+  HWY_UNROLL(4)
+  for (int i = 0; i + 1 < kGemmUnroll; ++i) {
+    if (i < k) multiply_add(i);
+  }
   float* HWY_RESTRICT c = t.c;
   HWY_UNROLL(32)
   for (int r = 0; r < kRows; ++r) {

@@ -210,7 +210,7 @@ void run_panels(int64_t rows, int64_t wide, int64_t vectors, Tiles tiles) {
   if (rows > kPairRows) {
     const int64_t width = wide * 2 * static_cast<int64_t>(hn::Lanes(D()));
     tiles.next += width * tiles.depth;
-    tiles.next_step = (2 * width + heights.count - 1) / heights.count;
+    tiles.next_step = (kTileUnroll * width + heights.count - 1) / heights.count;
   }
   // All tiles of a height in one call.
   for (int64_t i = 0; i < heights.count; i += tiles.count) {
@@ -220,13 +220,15 @@ void run_panels(int64_t rows, int64_t wide, int64_t vectors, Tiles tiles) {
     const int64_t rows_here = tiles.count * height;
     const float* const end = tiles.a + rows_here * tiles.a_stride;
     tiles.a_after = taller ? end : first;
-    if (tiles.depth <= kShortSum && tiles.a_stride == tiles.depth) tiles.ahead_step = 2 * height;
+    if (tiles.depth <= kShortSum && tiles.a_stride == tiles.depth) {
+      tiles.ahead_step = kTileUnroll * height;
+    }
     tiles.row_step = height;
     functions[height - 1](tiles);
     tiles.a = end;
     tiles.dst_offset += rows_here;
     tiles.residual_offset += rows_here;
-    tiles.next += tiles.count * (tiles.depth / 2) * tiles.next_step;
+    tiles.next += tiles.count * (tiles.depth / kTileUnroll) * tiles.next_step;
   }
 }
 
@@ -242,11 +244,11 @@ void run_by_rows(int64_t rows, int64_t panels, Tiles tiles) {
   for (int64_t i = 0; i < heights.count; ++i) {
     const int64_t height = heights.size(i);
     tiles.a_after = tiles.a + height * tiles.a_stride;
-    if (tiles.a_stride == tiles.depth) tiles.ahead_step = 2 * height;
+    if (tiles.a_stride == tiles.depth) tiles.ahead_step = kTileUnroll * height;
     if (tiles.residual && i + 1 < heights.count) {
       // Of the next rows, the columns of all panels in one go.
       tiles.next = tiles.residual + tiles.residual_offset[height];
-      tiles.next_step = (2 * height * width + tiles.depth - 1) / tiles.depth;
+      tiles.next_step = (kTileUnroll * height * width + tiles.depth - 1) / tiles.depth;
     }
     kTiles[1][height - 1](tiles);
     tiles.a = tiles.a_after;

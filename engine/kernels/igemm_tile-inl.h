@@ -28,7 +28,8 @@ struct Tiles {
   bool bounded;      // Or lo and hi are infinite.
   int64_t columns;   // valid ones
   bool first, last;  // slice of K
-  // Weights that will be needed soon, and the distance in floats to go on by for two of `depth`.
+  // Weights that will be needed soon, and the distance in floats to go on by for each turn of the
+  // loop over `depth` (kTileUnroll).
   const float* next;
   int64_t next_step;
   // Likewise within the rows of the tile that follows; 0: they are not fetched ahead.
@@ -62,6 +63,8 @@ inline constexpr int kTileRows = 6;
 // With few rows, one panel has too few sums to hide the latency of an addition.
 inline constexpr int kPairRows = 3;
 #endif
+// With AVX2, multiplying takes little longer than decoding what the loop does besides.
+inline constexpr int kTileUnroll = HWY_TARGET == HWY_AVX2 ? 4 : 2;
 
 /// Sums at least this long give the processor time to fetch what they will be added to by itself.
 inline constexpr int64_t kLongSum = 192;
@@ -105,7 +108,7 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
   using V = hn::Vec<decltype(d)>;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t panel = t.depth * kPanelVecs * lanes;
-  const int64_t stride = t.a_stride, stride3 = 3 * t.a_stride;
+  int64_t stride = t.a_stride, stride3 = 3 * t.a_stride;
   const int64_t *dst_offset = t.dst_offset, *residual_offset = t.residual_offset;
   const float *a = t.a, *next = t.next, *weights = t.w, *bias = t.bias, *residual = t.residual;
   float* dst = t.dst;
@@ -138,6 +141,8 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
       }
     }
     const auto multiply_add = [&](int k) HWY_ATTR __attribute__((always_inline)) {
+      // Or the compiler holds sums of `k` and multiples of the stride in registers, too many.
+      if (kTileUnroll > 2) asm("" : "+r"(stride), "+r"(stride3));
       V weight[kVecs];
       HWY_UNROLL(32)
       for (int v = 0; v < kVecs; ++v) {
@@ -155,7 +160,7 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
       asm volatile("" ::: "memory");
     };
     int64_t k = t.depth;
-    for (; k >= 2; k -= 2) {
+    for (; k >= kTileUnroll; k -= kTileUnroll) {
       __builtin_prefetch(next, 0, 2);
       next += t.next_step;
       __builtin_prefetch(after, 0, 3);
@@ -164,13 +169,16 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
       // Keeps the compiler from making one pointer for each row.
       HWY_UNROLL(32)
       for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
-      multiply_add(0);
-      multiply_add(1);
-      w += 2 * kPanelVecs * lanes;
+      HWY_UNROLL(4)
+      for (int i = 0; i < kTileUnroll; ++i) multiply_add(i);
+      w += kTileUnroll * kPanelVecs * lanes;
       HWY_UNROLL(32)
-      for (int i = 0; i < kBases; ++i) base[i] += 2;
+      for (int i = 0; i < kBases; ++i) base[i] += kTileUnroll;
     }
-    if (k > 0) multiply_add(0);
+    HWY_UNROLL(4)
+    for (int i = 0; i + 1 < kTileUnroll; ++i) {
+      if (i < k) multiply_add(i);
+    }
 
     // Only the last vector may have columns that are not real.
     const int64_t left_columns = t.columns - (kVecs - 1) * lanes;

@@ -238,7 +238,7 @@ void multiply(const Scratch& scratch, int64_t depth, bool add, const Parts& piec
     functions[static_cast<size_t>(rows - 1)](t);
     t.a += rows * scratch.row;
     t.c += rows * scratch.tile;
-    t.next += depth / 2 * fetch.next_step;
+    t.next += depth / kGemmUnroll * fetch.next_step;
   }
 }
 
@@ -247,7 +247,7 @@ template <class F>
 void multiply_panel(const Scratch& scratch, const Parts& slices, const Parts& pieces, int vectors,
                     const float* inputs, const float* weights, float* products) {
   const int64_t width = vectors * vector_lanes();
-  const int64_t next_step = winograd::divide_up(2 * width, pieces.count);
+  const int64_t next_step = winograd::divide_up(kGemmUnroll * width, pieces.count);
   for (int64_t point = 0; point < F::kRows * F::kColumns; ++point) {
     const float* from = inputs + point * scratch.plane;
     for (int64_t i = 0; i < slices.count; ++i) {
@@ -269,7 +269,7 @@ void multiply_panel_late(const Scratch& scratch, const Parts& slices, const Part
   constexpr auto kTransforms = weights_transforms<F>(std::make_integer_sequence<int, F::kRows>());
   constexpr int64_t kTaps = F::Y::kTaps * F::X::kTaps;
   const int64_t width = vectors * vector_lanes();
-  const int64_t next_step = winograd::divide_up(2 * width, pieces.count);
+  const int64_t next_step = winograd::divide_up(kGemmUnroll * width, pieces.count);
   for (int64_t i = 0; i < slices.count; ++i) {
     const int64_t depth = slices.size(i);
     const float* next = weights + kTaps * depth * width;
