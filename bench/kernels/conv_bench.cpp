@@ -180,5 +180,5 @@ int run(int repetitions, int first, int last) {
 int main(int argc, char** argv) {
   const int layers = static_cast<int>(std::size(plica::kLayers));
   return plica::run(argc > 1 ? std::atoi(argv[1]) : 15, argc > 2 ? std::atoi(argv[2]) : 0,
-                    argc > 3 ? std::atoi(argv[3]) + 1 : layers);
+                    argc > 3 ? std::min(std::atoi(argv[3]) + 1, layers) : layers);
 }

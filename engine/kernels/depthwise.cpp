@@ -234,8 +234,8 @@ HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
   }
 }
 
-/// So many sums, the weights of a row of the kernel and an input fit into the registers; most
-/// images' widths are multiples of 7.
+/// So many sums, the weights of a row of the kernel and an input fit into 16 registers; the widths
+/// of most images are multiples of 7.
 constexpr int kMostPixels = 7;
 
 using InnerFn = void (*)(const Line&, const Rows&, int64_t);
