@@ -12,9 +12,11 @@ namespace {
 
 class DepthwiseMethod final : public ConvMethod {
  public:
-  std::string name() const override { return "depthwise"; }
+  explicit DepthwiseMethod(const IgemmShape& shape) : grouped_(shape.ic > 1) {}
+
+  std::string name() const override { return grouped_ ? "grouped" : "depthwise"; }
   size_t packed_size(const IgemmShape& shape) const override {
-    return static_cast<size_t>(shape.taps()) * depthwise_padded_channels(shape);
+    return static_cast<size_t>(shape.depth()) * depthwise_padded_channels(shape);
   }
   void pack(const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
             float* packed) const override {
@@ -24,13 +26,16 @@ class DepthwiseMethod final : public ConvMethod {
     return depthwise_padded_channels(shape);
   }
   void pack_bias(const IgemmShape& shape, const float* bias, float* packed) const override {
-    std::copy_n(bias, shape.groups, packed);
+    std::copy_n(bias, shape.groups * shape.oc, packed);
   }
   size_t bytes_per_thread(const std::vector<IgemmPart>&) const override { return 0; }
   std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands operands,
                                std::shared_ptr<const void> owner) const override {
     return make_depthwise(std::move(parts), operands, std::move(owner));
   }
+
+ private:
+  bool grouped_;
 };
 
 /// Only convolutions of one phase have its shape.
@@ -91,7 +96,7 @@ void ConvMethod::pack_bias(const IgemmShape& shape, const float* bias, float* pa
 }
 
 std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding) {
-  if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>();
+  if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>(shape);
   std::optional<WinogradForm> form;
   if (rounding != Rounding::kDirect) form = winograd_choice(shape, rounding == Rounding::kStrict);
   if (form) return std::make_shared<WinogradMethod>(*form);

@@ -31,6 +31,8 @@ struct Line {
   int64_t begin, end;     // channels to compute
 };
 
+inline int64_t channels(const IgemmShape& shape) { return shape.groups * shape.oc; }
+
 /// Of the input of a chunk of channels, `taps` rows should stay in the first level of the cache
 /// while the lines below one another are computed.
 inline constexpr int64_t kChunkBytes = 24 * 1024;
@@ -147,13 +149,26 @@ HWY_INLINE void store_sum(const Line& line, V sum, V bias, V lo, V hi, int64_t o
   hn::StoreU(hn::Min(hi, hn::Max(lo, value)), d, line.dst + ox * line.shape->dst_pixel + c);
 }
 
+/// What kernels of these taps and strides do.
+template <int kOfTaps, int kOfStride, bool kOfGroups>
+struct Form {
+  static constexpr int kTaps = kOfTaps, kStride = kOfStride;
+  /// Groups have several channels, powers of two that divide a vector.
+  static constexpr bool kGrouped = kOfGroups;
+};
+
 /// kVecs vectors of channels from `c` on of output pixels [ox, ox + kPixels). kInside: those see
 /// all columns.
-template <int kTaps, int kStride, int kPixels, bool kInside, int kVecs>
+template <class F, int kPixels, bool kInside, int kVecs>
 HWY_INLINE void run_vectors(const Line& line, const Rows& rows, int64_t ox, int64_t c) {
   const D d;
+  const hn::RebindToSigned<D> di;
+  constexpr int kTaps = F::kTaps, kStride = F::kStride;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const IgemmShape& s = *line.shape;
+  const int64_t inputs = F::kGrouped ? s.ic : 1;
+  // The first channel of each lane's group.
+  const auto group = hn::And(hn::Iota(di, 0), hn::Set(di, static_cast<int32_t>(-inputs)));
   constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
   const auto padded = static_cast<int64_t>(line.padded);
   const int64_t pixel = s.src_pixel;
@@ -169,34 +184,46 @@ HWY_INLINE void run_vectors(const Line& line, const Rows& rows, int64_t ox, int6
   }
   const float* from = rows.src + first * pixel + c;
   const float* w = rows.w + c;
-  for (int64_t y = rows.y0; y < rows.y1; ++y, from += rows.row, w += kTaps * padded) {
-    V weight[kTaps][kVecs];
-    HWY_UNROLL(32)
-    for (int t = 0; t < kTaps; ++t) {
-      HWY_UNROLL(32)
-      for (int v = 0; v < kVecs; ++v) weight[t][v] = hn::LoadU(d, w + t * padded + v * lanes);
-    }
-    const float* at = from;
-    // Each input is loaded once for all pixels.
-    HWY_UNROLL(32)
-    for (int i = 0; i < kColumns; ++i, at += pixel) {
-      if (!kInside && i < kTaps - 1 && i < begin) continue;
-      if (!kInside && i > kColumns - kTaps && i >= end) continue;
-      V value[kVecs];
-      HWY_UNROLL(32)
-      for (int v = 0; v < kVecs; ++v) {
-        value[v] = hn::LoadU(d, at + v * lanes);
-        // The next vectors of channels; the processor does not foresee so many pixels.
-        if (y + 1 == rows.y1) __builtin_prefetch(at + (kVecs + v) * lanes, 0, 3);
-      }
+  for (int64_t y = rows.y0; y < rows.y1; ++y, from += rows.row) {
+    // Channel `input` of each group meets its output channels; the taps' weights are
+    // [inputs][padded].
+    for (int64_t input = 0; input < inputs; ++input, w += padded) {
+      const auto order =
+          hn::IndicesFromVec(d, hn::Add(group, hn::Set(di, static_cast<int32_t>(input))));
+      V weight[kTaps][kVecs];
       HWY_UNROLL(32)
       for (int t = 0; t < kTaps; ++t) {
-        const int offset = i - t, p = offset / kStride;
-        if (offset < 0 || offset % kStride != 0 || p >= kPixels) continue;
         HWY_UNROLL(32)
-        for (int v = 0; v < kVecs; ++v) sum[p][v] = hn::MulAdd(value[v], weight[t][v], sum[p][v]);
+        for (int v = 0; v < kVecs; ++v) {
+          weight[t][v] = hn::LoadU(d, w + t * inputs * padded + v * lanes);
+        }
+      }
+      const float* at = from;
+      // Each input is loaded once for all pixels.
+      HWY_UNROLL(32)
+      for (int i = 0; i < kColumns; ++i, at += pixel) {
+        if (!kInside && i < kTaps - 1 && i < begin) continue;
+        if (!kInside && i > kColumns - kTaps && i >= end) continue;
+        V value[kVecs];
+        HWY_UNROLL(32)
+        for (int v = 0; v < kVecs; ++v) {
+          value[v] = hn::LoadU(d, at + v * lanes);
+          if (F::kGrouped) value[v] = hn::TableLookupLanes(value[v], order);
+          // The next vectors of channels; the processor does not foresee so many pixels.
+          if (y + 1 == rows.y1 && input == 0) {
+            __builtin_prefetch(at + (kVecs + v) * lanes, 0, 3);
+          }
+        }
+        HWY_UNROLL(32)
+        for (int t = 0; t < kTaps; ++t) {
+          const int offset = i - t, p = offset / kStride;
+          if (offset < 0 || offset % kStride != 0 || p >= kPixels) continue;
+          HWY_UNROLL(32)
+          for (int v = 0; v < kVecs; ++v) sum[p][v] = hn::MulAdd(value[v], weight[t][v], sum[p][v]);
+        }
       }
     }
+    w += (kTaps - 1) * inputs * padded;
   }
   const V lo = hn::Set(d, line.epilogue->lo), hi = hn::Set(d, line.epilogue->hi);
   HWY_UNROLL(32)
@@ -211,26 +238,26 @@ HWY_INLINE void run_vectors(const Line& line, const Rows& rows, int64_t ox, int6
 
 /// Output pixels [ox, ox + kPixels), kVecs vectors of channels at a time. The last ones overlap
 /// those before them, and compute the channels that they have in common once more.
-template <int kTaps, int kStride, int kPixels, bool kInside, int kVecs>
+template <class F, int kPixels, bool kInside, int kVecs>
 HWY_INLINE void run_all_vectors(const Line& line, const Rows& rows, int64_t ox) {
   const auto step = kVecs * static_cast<int64_t>(hn::Lanes(D()));
   const int64_t last = line.end - step;
   for (int64_t c = line.begin; c < last; c += step) {
-    run_vectors<kTaps, kStride, kPixels, kInside, kVecs>(line, rows, ox, c);
+    run_vectors<F, kPixels, kInside, kVecs>(line, rows, ox, c);
   }
-  run_vectors<kTaps, kStride, kPixels, kInside, kVecs>(line, rows, ox, last);
+  run_vectors<F, kPixels, kInside, kVecs>(line, rows, ox, last);
 }
 
 /// Of at least a vector of channels.
-template <int kTaps, int kStride, int kPixels, bool kInside>
+template <class F, int kPixels, bool kInside>
 HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
   // Neighbouring columns add to the same sums. Those of one vector of channels are too few to hide
   // the latency of an addition.
-  constexpr int kVecs = HWY_TARGET <= HWY_AVX3 && kTaps <= 5 ? 2 : 1;
+  constexpr int kVecs = HWY_TARGET <= HWY_AVX3 && F::kTaps <= 5 ? 2 : 1;
   if (line.end - line.begin >= kVecs * static_cast<int64_t>(hn::Lanes(D()))) {
-    run_all_vectors<kTaps, kStride, kPixels, kInside, kVecs>(line, rows, ox);
+    run_all_vectors<F, kPixels, kInside, kVecs>(line, rows, ox);
   } else {
-    run_all_vectors<kTaps, kStride, kPixels, kInside, 1>(line, rows, ox);
+    run_all_vectors<F, kPixels, kInside, 1>(line, rows, ox);
   }
 }
 
@@ -239,22 +266,22 @@ HWY_NOINLINE void run_inner(const Line& line, const Rows& rows, int64_t ox) {
 constexpr int kMostPixels = 7;
 
 using InnerFn = void (*)(const Line&, const Rows&, int64_t);
-template <int kTaps, int kStride, bool kInside, int... kPixels>
+template <class F, bool kInside, int... kPixels>
 constexpr std::array<InnerFn, sizeof...(kPixels)> inner_functions(
     std::integer_sequence<int, kPixels...>) {
-  return {run_inner<kTaps, kStride, kPixels + 1, kInside>...};
+  return {run_inner<F, kPixels + 1, kInside>...};
 }
 
-template <int kTaps, int kStride>
+template <class F>
 void run_whole_vectors(const Line& line, const Rows& rows) {
   constexpr auto kPixels = std::make_integer_sequence<int, kMostPixels>();
-  static constexpr auto kInside = inner_functions<kTaps, kStride, true>(kPixels);
-  static constexpr auto kAtEdge = inner_functions<kTaps, kStride, false>(kPixels);
+  static constexpr auto kInside = inner_functions<F, true>(kPixels);
+  static constexpr auto kAtEdge = inner_functions<F, false>(kPixels);
   const IgemmAxis& x = line.shape->axis[2];
   const Parts tiles(x.out, kMostPixels);
   for (int64_t i = 0, begin = 0; i < tiles.count; begin += tiles.size(i++)) {
-    const int64_t width = tiles.size(i), first = begin * kStride + x.origin;
-    const bool inside = first >= 0 && first + (width - 1) * kStride + kTaps <= x.in;
+    const int64_t width = tiles.size(i), first = begin * F::kStride + x.origin;
+    const bool inside = first >= 0 && first + (width - 1) * F::kStride + F::kTaps <= x.in;
     (inside ? kInside : kAtEdge)[static_cast<size_t>(width - 1)](line, rows, begin);
   }
 }
@@ -270,12 +297,28 @@ WholeVectorsFn whole_vectors_function(const IgemmShape& s) {
   // Each pixel has to see a column that is inside.
   const int64_t last = (x.out - 1) * x.stride + x.origin;
   if (x.origin <= -x.taps || last >= x.in) return nullptr;
-  if (x.taps == 3 && x.stride == 1) return run_whole_vectors<3, 1>;
-  if (x.taps == 3 && x.stride == 2) return run_whole_vectors<3, 2>;
-  if (x.taps == 5 && x.stride == 1) return run_whole_vectors<5, 1>;
-  if (x.taps == 5 && x.stride == 2) return run_whole_vectors<5, 2>;
-  if (x.taps == 7 && x.stride == 1) return run_whole_vectors<7, 1>;
+  if (s.ic > 1) {
+    if (x.taps == 3 && x.stride == 1) return run_whole_vectors<Form<3, 1, true>>;
+    if (x.taps == 3 && x.stride == 2) return run_whole_vectors<Form<3, 2, true>>;
+    return nullptr;
+  }
+  if (x.taps == 3 && x.stride == 1) return run_whole_vectors<Form<3, 1, false>>;
+  if (x.taps == 3 && x.stride == 2) return run_whole_vectors<Form<3, 2, false>>;
+  if (x.taps == 5 && x.stride == 1) return run_whole_vectors<Form<5, 1, false>>;
+  if (x.taps == 5 && x.stride == 2) return run_whole_vectors<Form<5, 2, false>>;
+  if (x.taps == 7 && x.stride == 1) return run_whole_vectors<Form<7, 1, false>>;
   return nullptr;
+}
+
+/// Whether groups of several channels are computed here. What run_line() would have to do is left
+/// to others, as is SSE2, which cannot permute lanes.
+bool grouped_fits(const IgemmShape& s) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+  for (const IgemmAxis& axis : s.axis) {
+    if (axis.dst_step != 1) return false;
+  }
+  return HWY_TARGET <= HWY_SSE4 && s.ic == s.oc && lanes % s.ic == 0 &&
+         depthwise::channels(s) >= lanes && whole_vectors_function(s);
 }
 
 /// Channels [line.begin, line.end), of which the first is that of a whole vector.
@@ -293,7 +336,7 @@ void run_channels(const Line& line) {
   rows.y1 = std::clamp<int64_t>(y.in - line.y0, rows.y0, y.taps);
   rows.row = s.axis[2].in * s.src_pixel;
   rows.src = line.src + (line.y0 + rows.y0) * rows.row;
-  rows.w = line.packed + rows.y0 * s.axis[2].taps * static_cast<int64_t>(line.padded);
+  rows.w = line.packed + rows.y0 * s.axis[2].taps * s.ic * static_cast<int64_t>(line.padded);
   function(line, rows);
 }
 
@@ -308,6 +351,7 @@ namespace plica {
 
 HWY_EXPORT(run_channels);
 HWY_EXPORT(lanes);
+HWY_EXPORT(grouped_fits);
 
 namespace {
 
@@ -322,7 +366,7 @@ class DepthwiseKernel final : public Kernel, public RowSummer {
     const IgemmShape& shape = parts_[0].shape;
     rows_ = row_layout_of(shape, operands_.src);
     rows_.weight_bytes =
-        static_cast<size_t>(shape.taps()) * depthwise_padded_channels(shape) * sizeof(float);
+        static_cast<size_t>(shape.depth()) * depthwise_padded_channels(shape) * sizeof(float);
   }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
@@ -330,17 +374,18 @@ class DepthwiseKernel final : public Kernel, public RowSummer {
     for (const IgemmPart& part : parts_) {
       const IgemmShape& s = part.shape;
       const int64_t lines = s.n * s.axis[0].out * s.axis[1].out;
-      const int64_t chunks = std::max<int64_t>(s.groups / depthwise::kLeastShare, 1);
+      const int64_t channels = depthwise::channels(s);
+      const int64_t chunks = std::max<int64_t>(channels / depthwise::kLeastShare, 1);
       const bool by_channels =
           chunks >= team.size() && shares_channels(lines * s.axis[2].out, team.size());
       const int64_t tasks = std::min(by_channels ? chunks : lines, wanted);
       team.for_each(tasks, [&](int64_t task, int) {
         if (!by_channels) {
-          run_lines(part, args, {task * lines / tasks, (task + 1) * lines / tasks, 0, s.groups});
+          run_lines(part, args, {task * lines / tasks, (task + 1) * lines / tasks, 0, channels});
           return;
         }
         const auto channel = [&](int64_t i) {
-          return i == tasks ? s.groups : i * chunks / tasks * depthwise::kLeastShare;
+          return i == tasks ? channels : i * chunks / tasks * depthwise::kLeastShare;
         };
         run_lines(part, args, {0, lines, channel(task), channel(task + 1)});
       });
@@ -360,7 +405,8 @@ class DepthwiseKernel final : public Kernel, public RowSummer {
   }
   void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
     const int64_t first = image * rows_.out_rows;
-    run_lines(parts_[0], args, {first + out.begin, first + out.end, 0, parts_[0].shape.groups});
+    run_lines(parts_[0], args,
+              {first + out.begin, first + out.end, 0, depthwise::channels(parts_[0].shape)});
   }
 
  private:
@@ -410,7 +456,7 @@ class DepthwiseKernel final : public Kernel, public RowSummer {
                int64_t first, int64_t last) const {
     const IgemmShape& s = part.shape;
     sum_pixels_(dst + first, s.axis[2].out, s.dst_pixel, last - first,
-                args.out[1] + index * s.groups + first);
+                args.out[1] + index * depthwise::channels(s) + first);
   }
 
   depthwise::Line line_of(const IgemmPart& part, const KernelArgs& args, int64_t index) const {
@@ -444,16 +490,25 @@ class DepthwiseKernel final : public Kernel, public RowSummer {
 
 }  // namespace
 
+bool depthwise_fits(const IgemmShape& shape) {
+  if (shape.groups <= 1 || shape.ic != shape.oc) return false;
+  return shape.ic == 1 || HWY_DYNAMIC_DISPATCH(grouped_fits)(shape);
+}
+
 size_t depthwise_padded_channels(const IgemmShape& shape) {
   const size_t n = HWY_DYNAMIC_DISPATCH(lanes)();
-  return (static_cast<size_t>(shape.groups) + n - 1) / n * n;
+  return (static_cast<size_t>(depthwise::channels(shape)) + n - 1) / n * n;
 }
 
 void depthwise_pack(const IgemmShape& shape, const IgemmWeights& weights,
                     const IgemmColumns& columns, float* packed) {
   const auto padded = static_cast<int64_t>(depthwise_padded_channels(shape));
   for (int64_t tap = 0; tap < shape.taps(); ++tap) {
-    packed[tap * padded + columns.group] = weights.data[weights.tap_offset[tap]];
+    for (int64_t c = 0; c < shape.ic; ++c) {
+      const float* from = weights.data + weights.tap_offset[tap] + c * weights.ic_stride;
+      float* to = packed + (tap * shape.ic + c) * padded + columns.group * shape.oc + columns.first;
+      for (int64_t i = 0; i < columns.count; ++i) to[i] = from[i * weights.oc_stride];
+    }
   }
 }
 

@@ -10,20 +10,19 @@
 
 namespace plica {
 
-/// Convolutions with one input and one output channel per group. Parts are as for make_igemm(), but
-/// with weights and biases packed by the functions below. Vectorised over channels; an output
-/// element is the sum over the taps that lie inside the input, in their order. Error of an element:
-/// below (taps + 2) * 2^-24 * sum |x w|.
+/// Convolutions with as many output as input channels per group: one, or a few that divide a
+/// vector. Parts are as for make_igemm(), but with weights and biases packed by the functions
+/// below. Vectorised over channels; an output element is the sum over the taps that lie inside the
+/// input, in the order of rows, input channels, columns. Error of an element: below (taps * ic + 2)
+/// * 2^-24 * sum |x w|.
 std::unique_ptr<Kernel> make_depthwise(std::vector<IgemmPart> parts, IgemmOperands operands,
                                        std::shared_ptr<const void> owner);
 
-inline bool depthwise_fits(const IgemmShape& shape) {
-  return shape.groups > 1 && shape.ic == 1 && shape.oc == 1;
-}
+bool depthwise_fits(const IgemmShape& shape);
 
-/// Channels rounded up to what the packed weights and biases have room for.
+/// Channels of all groups rounded up to what the packed weights and biases have room for.
 size_t depthwise_padded_channels(const IgemmShape& shape);
-/// To [taps][depthwise_padded_channels()], which is zeroed; operands as igemm_pack_columns().
+/// To [taps][ic][depthwise_padded_channels()], which is zeroed; operands as igemm_pack_columns().
 void depthwise_pack(const IgemmShape& shape, const IgemmWeights& weights,
                     const IgemmColumns& columns, float* packed);
 

@@ -149,6 +149,28 @@ TEST_CASE("depthwise convolution of any width", "[conv]") {
       {.stride = {stride}, .padding = {kernel / 2, padding}, .groups = 50, .has_bias = true}));
 }
 
+TEST_CASE("convolution of groups of a few channels", "[conv]") {
+  const int64_t group = GENERATE(2, 3, 4, 8, 16, 32);
+  // Fewer than a vector of channels, as many as some, and some that end within one.
+  const int64_t groups = GENERATE(3, 8, 13);
+  const int64_t stride = GENERATE(1, 2);
+  const int64_t channels = group * groups;
+  for (const int64_t width : {1, 2, 7, 9, 15}) {
+    const int64_t padding = width % 2;
+    if (width + 2 * padding < 3) continue;
+    INFO(channels << " channels, width " << width);
+    check(make_graph<Conv>(
+        {{2, channels, 5, width}, {channels, group, 3, 3}},
+        {.stride = {1, stride}, .padding = {1, padding}, .groups = groups, .has_bias = true}));
+  }
+  check(make_graph<Conv>({{1, channels, 6, 8}, {channels, group, 3, 3}},
+                         {.stride = {stride}, .padding = {5}, .groups = groups}));
+  check(make_graph<Conv>({{1, channels, 9, 8}, {channels, group, 3, 3}},
+                         {.padding = {2, 0}, .dilation = {2, 1}, .groups = groups}));
+  check(make_graph<ConvTranspose>({{1, channels, 5, 6}, {channels, group, 3, 3}},
+                                  {.stride = {stride, 1}, .padding = {1}, .groups = groups}));
+}
+
 TEST_CASE("convolution with a long sum", "[conv]") {
   const int64_t ic = GENERATE(255, 256, 257, 700);
   check(make_graph<Conv>({{1, ic, 4, 5}, {40, ic, 3, 3}}, {.padding = {1}, .has_bias = true}));
