@@ -31,25 +31,18 @@ environment:
 exit codes: 0 measured, 1 Plica failed on a model, 2 cannot measure"""
 
 
-def names(known):
+def names(find, choices):
+    """Parses names joined by commas; `find` raises KeyError for one that is none."""
     def parse(text):
         given = [name.strip() for name in text.split(",") if name.strip()]
         for name in given:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"'{name}': one of {', '.join(known)}")
+            try:
+                find(name)
+            except KeyError:
+                raise argparse.ArgumentTypeError(
+                    f"'{name}': one of {', '.join(choices)}") from None
         return given
     return parse
-
-
-def model_names(text):
-    given = [name.strip() for name in text.split(",") if name.strip()]
-    for name in given:
-        try:
-            models.spec(name)
-        except KeyError:
-            raise argparse.ArgumentTypeError(f"'{name}': one of {', '.join(models.MODELS)}, or "
-                                             "torchvision.NAME") from None
-    return given
 
 
 def numbers(text):
@@ -66,10 +59,11 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(
         prog="bench/compare", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measures Plica and other engines on the same models, side by side.")
-    parser.add_argument("--models", type=model_names, metavar="NAME,...",
+    parser.add_argument("--models", metavar="NAME,...",
+                        type=names(models.spec, [*models.MODELS, "torchvision.NAME"]),
                         default=list(models.MODELS), help="default: all; also torchvision.NAME, "
                         "any model of torchvision for images")
-    parser.add_argument("--engines", type=names(ENGINES), metavar="NAME,...",
+    parser.add_argument("--engines", type=names(ENGINES.__getitem__, ENGINES), metavar="NAME,...",
                         default=list(ENGINES), help="beside plica; default: all")
     parser.add_argument("--threads", type=numbers, metavar="N,...", default=[1, 2])
     parser.add_argument("--batch", type=numbers, metavar="N,...",
