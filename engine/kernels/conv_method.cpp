@@ -4,7 +4,7 @@
 #include <optional>
 #include <utility>
 
-#include "engine/kernels/depthwise.h"
+#include "engine/kernels/depthwise_kernel.h"
 #include "engine/kernels/winograd_kernel.h"
 
 namespace plica {

@@ -6,51 +6,18 @@
 
 #include "engine/kernels/dispatch.h"
 #include "engine/kernels/parts.h"
-#include "engine/kernels/row_sums.h"
-#include "engine/kernels/share_work.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/depthwise.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
-#ifndef PLICA_DEPTHWISE_ONCE
-#define PLICA_DEPTHWISE_ONCE
-namespace plica::depthwise {
-
-/// A line of output pixels along axis 2.
-struct Line {
-  const IgemmShape* shape;
-  const BoundEpilogue* epilogue;
-  const float* packed;
-  size_t padded;
-  const float* src;       // the sample
-  int64_t z0, y0;         // input position of tap 0 on axes 0 and 1
-  const float* residual;  // of pixel 0, or null
-  float* dst;             // of pixel 0
-  int64_t begin, end;     // channels to compute
-};
-
-inline int64_t channels(const IgemmShape& shape) { return shape.groups * shape.oc; }
-
-/// Of the input of a chunk of channels, `taps` rows should stay in the first level of the cache
-/// while the lines below one another are computed.
-inline constexpr int64_t kChunkBytes = 24 * 1024;
-/// But a chunk has as many channels as this, or else memory is read in too small pieces.
-inline constexpr int64_t kMinChunk = 64;
-/// Threads share out channels by so many: the panel of a matrix product, whose output is read, with
-/// the largest vectors.
-inline constexpr int64_t kLeastShare = 32;
-
-}  // namespace plica::depthwise
-#endif  // PLICA_DEPTHWISE_ONCE
-
 HWY_BEFORE_NAMESPACE();
 namespace plica::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
-using depthwise::Line;
+using Line = DepthwiseLine;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
@@ -318,7 +285,7 @@ bool grouped_fits(const IgemmShape& s) {
     if (axis.dst_step != 1) return false;
   }
   return HWY_TARGET <= HWY_SSE4 && s.ic == s.oc && lanes % s.ic == 0 &&
-         depthwise::channels(s) >= lanes && whole_vectors_function(s);
+         depthwise_channels(s) >= lanes && whole_vectors_function(s);
 }
 
 /// Channels [line.begin, line.end), of which the first is that of a whole vector.
@@ -353,143 +320,6 @@ HWY_EXPORT(run_channels);
 HWY_EXPORT(lanes);
 HWY_EXPORT(grouped_fits);
 
-namespace {
-
-class DepthwiseKernel final : public Kernel, public RowSummer {
- public:
-  DepthwiseKernel(std::vector<IgemmPart> parts, IgemmOperands operands,
-                  std::shared_ptr<const void> owner)
-      : parts_(std::move(parts)), operands_(operands), owner_(std::move(owner)) {
-    choose_target();
-    run_ = HWY_DYNAMIC_POINTER(run_channels);
-    if (parts_.size() != 1 || !is_image(parts_[0].shape)) return;
-    const IgemmShape& shape = parts_[0].shape;
-    rows_ = row_layout_of(shape, operands_.src);
-    rows_.weight_bytes =
-        static_cast<size_t>(shape.depth()) * depthwise_padded_channels(shape) * sizeof(float);
-  }
-
-  void run(const KernelArgs& args, Team& team) const noexcept override {
-    const int64_t wanted = team.size() == 1 ? 1 : 4 * team.size();
-    for (const IgemmPart& part : parts_) {
-      const IgemmShape& s = part.shape;
-      const int64_t lines = s.n * s.axis[0].out * s.axis[1].out;
-      const int64_t channels = depthwise::channels(s);
-      const int64_t chunks = std::max<int64_t>(channels / depthwise::kLeastShare, 1);
-      const bool by_channels =
-          chunks >= team.size() && shares_channels(lines * s.axis[2].out, team.size());
-      const int64_t tasks = std::min(by_channels ? chunks : lines, wanted);
-      team.for_each(tasks, [&](int64_t task, int) {
-        if (!by_channels) {
-          run_lines(part, args, {task * lines / tasks, (task + 1) * lines / tasks, 0, channels});
-          return;
-        }
-        const auto channel = [&](int64_t i) {
-          return i == tasks ? channels : i * chunks / tasks * depthwise::kLeastShare;
-        };
-        run_lines(part, args, {0, lines, channel(task), channel(task + 1)});
-      });
-    }
-  }
-
-  std::unique_ptr<Kernel> with_row_sums() const override {
-    if (!row_layout()) return nullptr;
-    auto kernel = std::make_unique<DepthwiseKernel>(*this);
-    kernel->sum_pixels_ = sum_pixels_function();
-    return kernel;
-  }
-
-  const RowLayout* row_layout() const override { return rows_.images > 0 ? &rows_ : nullptr; }
-  RowRange rows_needed(RowRange out) const noexcept override {
-    return input_rows(parts_[0].shape.axis[1], out);
-  }
-  void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
-    const int64_t first = image * rows_.out_rows;
-    run_lines(parts_[0], args,
-              {first + out.begin, first + out.end, 0, depthwise::channels(parts_[0].shape)});
-  }
-
- private:
-  /// Lines [begin, end), channels [first, last).
-  struct Region {
-    int64_t begin, end, first, last;
-  };
-
-  void run_lines(const IgemmPart& part, const KernelArgs& args, const Region& region) const {
-    const IgemmShape& s = part.shape;
-    const bool has_tail = part.epilogue.has_tail();
-    const int64_t bytes = s.axis[1].taps * s.axis[2].in * static_cast<int64_t>(sizeof(float));
-    const int64_t fitting = depthwise::kChunkBytes / bytes / depthwise::kMinChunk;
-    const int64_t chunk = std::max<int64_t>(fitting, 1) * depthwise::kMinChunk;
-    for (int64_t channel = region.first, next; channel < region.last; channel = next) {
-      next = channel + chunk;
-      if (region.last - next < depthwise::kMinChunk) next = region.last;
-      for (int64_t i = region.begin; i < region.end; ++i) {
-        depthwise::Line line = line_of(part, args, i);
-        line.begin = channel;
-        line.end = next;
-        run_(line);
-        if (sum_pixels_ && !has_tail) sum_row(part, args, i, line.dst, channel, next);
-      }
-    }
-    if (!has_tail) return;
-    const int64_t channels = region.last - region.first;
-    for (int64_t i = region.begin; i < region.end; ++i) {
-      const depthwise::Line line = line_of(part, args, i);
-      float* const dst = line.dst + region.first;
-      const IgemmAxis& x = s.axis[2];
-      const int64_t pixel = (line.dst - args.out[0]) / s.dst_pixel;
-      if (x.dst_step == 1) {
-        apply_tail_rows(part.epilogue, pixel, x.out, s.dst_pixel, region.first, dst, channels);
-        if (sum_pixels_) sum_row(part, args, i, line.dst, region.first, region.last);
-        continue;
-      }
-      for (int64_t ox = 0; ox < x.out; ++ox) {
-        const int64_t at = ox * x.dst_step;
-        apply_tail(part.epilogue, pixel + at, region.first, dst + at * s.dst_pixel, channels);
-      }
-    }
-  }
-
-  /// Of the output line number `index`, at `dst`, channels [first, last).
-  void sum_row(const IgemmPart& part, const KernelArgs& args, int64_t index, const float* dst,
-               int64_t first, int64_t last) const {
-    const IgemmShape& s = part.shape;
-    sum_pixels_(dst + first, s.axis[2].out, s.dst_pixel, last - first,
-                args.out[1] + index * depthwise::channels(s) + first);
-  }
-
-  depthwise::Line line_of(const IgemmPart& part, const KernelArgs& args, int64_t index) const {
-    const IgemmShape& s = part.shape;
-    const auto& [z, y, x] = s.axis;
-    const int64_t oy = index % y.out, oz = index / y.out % z.out, n = index / y.out / z.out;
-    depthwise::Line line;
-    line.shape = &s;
-    line.epilogue = &part.epilogue;
-    line.packed = part.packed;
-    line.padded = depthwise_padded_channels(s);
-    line.src = args.in[operands_.src] + n * z.in * y.in * x.in * s.src_pixel;
-    line.z0 = oz * z.stride + z.origin;
-    line.y0 = oy * y.stride + y.origin;
-    const int64_t plane = n * z.dst_size + oz * z.dst_step + z.dst_origin;
-    const int64_t row = plane * y.dst_size + oy * y.dst_step + y.dst_origin;
-    const int64_t pixel = row * x.dst_size + x.dst_origin;
-    line.residual =
-        operands_.residual < 0 ? nullptr : args.in[operands_.residual] + pixel * s.residual_pixel;
-    line.dst = args.out[0] + pixel * s.dst_pixel;
-    return line;
-  }
-
-  std::vector<IgemmPart> parts_;
-  IgemmOperands operands_;
-  std::shared_ptr<const void> owner_;
-  void (*run_)(const depthwise::Line&) = nullptr;
-  SumPixelsFn sum_pixels_ = nullptr;  ///< Of a kernel with row sums.
-  RowLayout rows_;
-};
-
-}  // namespace
-
 bool depthwise_fits(const IgemmShape& shape) {
   if (shape.groups <= 1 || shape.ic != shape.oc) return false;
   return shape.ic == 1 || HWY_DYNAMIC_DISPATCH(grouped_fits)(shape);
@@ -497,7 +327,7 @@ bool depthwise_fits(const IgemmShape& shape) {
 
 size_t depthwise_padded_channels(const IgemmShape& shape) {
   const size_t n = HWY_DYNAMIC_DISPATCH(lanes)();
-  return (static_cast<size_t>(depthwise::channels(shape)) + n - 1) / n * n;
+  return (static_cast<size_t>(depthwise_channels(shape)) + n - 1) / n * n;
 }
 
 void depthwise_pack(const IgemmShape& shape, const IgemmWeights& weights,
@@ -512,9 +342,9 @@ void depthwise_pack(const IgemmShape& shape, const IgemmWeights& weights,
   }
 }
 
-std::unique_ptr<Kernel> make_depthwise(std::vector<IgemmPart> parts, IgemmOperands operands,
-                                       std::shared_ptr<const void> owner) {
-  return std::make_unique<DepthwiseKernel>(std::move(parts), operands, std::move(owner));
+DepthwiseFn depthwise_function() {
+  choose_target();
+  return HWY_DYNAMIC_POINTER(run_channels);
 }
 
 }  // namespace plica

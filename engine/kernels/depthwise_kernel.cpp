@@ -1,0 +1,159 @@
+#include "engine/kernels/depthwise_kernel.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/kernels/row_sums.h"
+#include "engine/kernels/share_work.h"
+
+namespace plica {
+namespace {
+
+/// Of the input of a chunk of channels, `taps` rows should stay in the first level of the cache
+/// while the lines below one another are computed.
+constexpr int64_t kChunkBytes = 24 * 1024;
+/// But a chunk has as many channels as this, or else memory is read in too small pieces.
+constexpr int64_t kMinChunk = 64;
+/// Threads share out channels by so many: the panel of a matrix product, whose output is read, with
+/// the largest vectors.
+constexpr int64_t kLeastShare = 32;
+
+class DepthwiseKernel final : public Kernel, public RowSummer {
+ public:
+  DepthwiseKernel(std::vector<IgemmPart> parts, IgemmOperands operands,
+                  std::shared_ptr<const void> owner)
+      : parts_(std::move(parts)), operands_(operands), owner_(std::move(owner)) {
+    if (parts_.size() != 1 || !is_image(parts_[0].shape)) return;
+    const IgemmShape& shape = parts_[0].shape;
+    rows_ = row_layout_of(shape, operands_.src);
+    rows_.weight_bytes =
+        static_cast<size_t>(shape.depth()) * depthwise_padded_channels(shape) * sizeof(float);
+  }
+
+  void run(const KernelArgs& args, Team& team) const noexcept override {
+    const int64_t wanted = team.size() == 1 ? 1 : 4 * team.size();
+    for (const IgemmPart& part : parts_) {
+      const IgemmShape& s = part.shape;
+      const int64_t lines = s.n * s.axis[0].out * s.axis[1].out;
+      const int64_t channels = depthwise_channels(s);
+      const int64_t chunks = std::max<int64_t>(channels / kLeastShare, 1);
+      const bool by_channels =
+          chunks >= team.size() && shares_channels(lines * s.axis[2].out, team.size());
+      const int64_t tasks = std::min(by_channels ? chunks : lines, wanted);
+      team.for_each(tasks, [&](int64_t task, int) {
+        if (!by_channels) {
+          run_lines(part, args, {task * lines / tasks, (task + 1) * lines / tasks, 0, channels});
+          return;
+        }
+        const auto channel = [&](int64_t i) {
+          return i == tasks ? channels : i * chunks / tasks * kLeastShare;
+        };
+        run_lines(part, args, {0, lines, channel(task), channel(task + 1)});
+      });
+    }
+  }
+
+  std::unique_ptr<Kernel> with_row_sums() const override {
+    if (!row_layout()) return nullptr;
+    auto kernel = std::make_unique<DepthwiseKernel>(*this);
+    kernel->sum_pixels_ = sum_pixels_function();
+    return kernel;
+  }
+
+  const RowLayout* row_layout() const override { return rows_.images > 0 ? &rows_ : nullptr; }
+  RowRange rows_needed(RowRange out) const noexcept override {
+    return input_rows(parts_[0].shape.axis[1], out);
+  }
+  void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
+    const int64_t first = image * rows_.out_rows;
+    run_lines(parts_[0], args,
+              {first + out.begin, first + out.end, 0, depthwise_channels(parts_[0].shape)});
+  }
+
+ private:
+  /// Lines [begin, end), channels [first, last).
+  struct Region {
+    int64_t begin, end, first, last;
+  };
+
+  void run_lines(const IgemmPart& part, const KernelArgs& args, const Region& region) const {
+    const IgemmShape& s = part.shape;
+    const bool has_tail = part.epilogue.has_tail();
+    const int64_t bytes = s.axis[1].taps * s.axis[2].in * static_cast<int64_t>(sizeof(float));
+    const int64_t fitting = kChunkBytes / bytes / kMinChunk;
+    const int64_t chunk = std::max<int64_t>(fitting, 1) * kMinChunk;
+    for (int64_t channel = region.first, next; channel < region.last; channel = next) {
+      next = channel + chunk;
+      if (region.last - next < kMinChunk) next = region.last;
+      for (int64_t i = region.begin; i < region.end; ++i) {
+        DepthwiseLine line = line_of(part, args, i);
+        line.begin = channel;
+        line.end = next;
+        run_(line);
+        if (sum_pixels_ && !has_tail) sum_row(part, args, i, line.dst, channel, next);
+      }
+    }
+    if (!has_tail) return;
+    const int64_t channels = region.last - region.first;
+    for (int64_t i = region.begin; i < region.end; ++i) {
+      const DepthwiseLine line = line_of(part, args, i);
+      float* const dst = line.dst + region.first;
+      const IgemmAxis& x = s.axis[2];
+      const int64_t pixel = (line.dst - args.out[0]) / s.dst_pixel;
+      if (x.dst_step == 1) {
+        apply_tail_rows(part.epilogue, pixel, x.out, s.dst_pixel, region.first, dst, channels);
+        if (sum_pixels_) sum_row(part, args, i, line.dst, region.first, region.last);
+        continue;
+      }
+      for (int64_t ox = 0; ox < x.out; ++ox) {
+        const int64_t at = ox * x.dst_step;
+        apply_tail(part.epilogue, pixel + at, region.first, dst + at * s.dst_pixel, channels);
+      }
+    }
+  }
+
+  /// Of the output line number `index`, at `dst`, channels [first, last).
+  void sum_row(const IgemmPart& part, const KernelArgs& args, int64_t index, const float* dst,
+               int64_t first, int64_t last) const {
+    const IgemmShape& s = part.shape;
+    sum_pixels_(dst + first, s.axis[2].out, s.dst_pixel, last - first,
+                args.out[1] + index * depthwise_channels(s) + first);
+  }
+
+  DepthwiseLine line_of(const IgemmPart& part, const KernelArgs& args, int64_t index) const {
+    const IgemmShape& s = part.shape;
+    const auto& [z, y, x] = s.axis;
+    const int64_t oy = index % y.out, oz = index / y.out % z.out, n = index / y.out / z.out;
+    DepthwiseLine line;
+    line.shape = &s;
+    line.epilogue = &part.epilogue;
+    line.packed = part.packed;
+    line.padded = depthwise_padded_channels(s);
+    line.src = args.in[operands_.src] + n * z.in * y.in * x.in * s.src_pixel;
+    line.z0 = oz * z.stride + z.origin;
+    line.y0 = oy * y.stride + y.origin;
+    const int64_t plane = n * z.dst_size + oz * z.dst_step + z.dst_origin;
+    const int64_t row = plane * y.dst_size + oy * y.dst_step + y.dst_origin;
+    const int64_t pixel = row * x.dst_size + x.dst_origin;
+    line.residual =
+        operands_.residual < 0 ? nullptr : args.in[operands_.residual] + pixel * s.residual_pixel;
+    line.dst = args.out[0] + pixel * s.dst_pixel;
+    return line;
+  }
+
+  std::vector<IgemmPart> parts_;
+  IgemmOperands operands_;
+  std::shared_ptr<const void> owner_;
+  DepthwiseFn run_ = depthwise_function();
+  SumPixelsFn sum_pixels_ = nullptr;  ///< Of a kernel with row sums.
+  RowLayout rows_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_depthwise(std::vector<IgemmPart> parts, IgemmOperands operands,
+                                       std::shared_ptr<const void> owner) {
+  return std::make_unique<DepthwiseKernel>(std::move(parts), operands, std::move(owner));
+}
+
+}  // namespace plica
