@@ -206,10 +206,8 @@ void run_panels(int64_t rows, int64_t wide, int64_t vectors, Tiles tiles) {
   const Parts heights(rows, most);
   const float* const first = tiles.a;
   // While the tiles of a panel are computed, the next panel comes from memory.
-  tiles.next = tiles.w;
   if (rows > kPairRows) {
     const int64_t width = wide * 2 * static_cast<int64_t>(hn::Lanes(D()));
-    tiles.next += width * tiles.depth;
     tiles.next_step = (kTileUnroll * width + heights.count - 1) / heights.count;
   }
   // All tiles of a height in one call.
@@ -284,8 +282,13 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
   const int64_t near_bytes = block.panels * panels.width() * depth * 4;
   const bool by_rows =
       depth > 0 && depth <= kShortestSum && near_bytes <= kNearWeightBytes && !pairs;
+  const auto slice_begin = [&](int64_t i) { return std::min(depth, i * slice); };
+  const auto weights = [&](int64_t i, int64_t panel) {
+    const int64_t k0 = slice_begin(i), k1 = slice_begin(i + 1);
+    return packed + k0 * panels.padded() + panel * panels.width() * (k1 - k0);
+  };
   for (int64_t i = 0; i < slices; ++i) {
-    const int64_t k0 = i * slice, k1 = std::min(depth, k0 + slice);
+    const int64_t k0 = slice_begin(i), k1 = slice_begin(i + 1);
     if (!plain) gather(s, src, block.row, block.rows, k0, k1, scratch);
     tiles.a = plain ? src + block.row * s.src_pixel + k0 : scratch;
     tiles.depth = k1 - k0;
@@ -296,7 +299,12 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
       wide = std::clamp<int64_t>(full_end - panel, 1, most);
       const int64_t column = panel * panels.width();
       const int64_t channel = block.group * s.oc + column;
-      tiles.w = packed + k0 * panels.padded() + column * tiles.depth;
+      tiles.w = weights(i, panel);
+      // What this thread reads next: of this slice, of the next one, of the next block.
+      tiles.next = panel + wide < end_panel                ? weights(i, panel + wide)
+                   : !tiles.last                           ? weights(i + 1, block.panel)
+                   : column + wide * panels.width() < s.oc ? weights(0, end_panel)
+                                                           : weights(i, end_panel);
       tiles.dst = dst + channel;
       tiles.residual = epilogue.residual ? residual + channel : nullptr;
       tiles.bias = epilogue.bias + block.group * panels.padded() + column;

@@ -36,7 +36,7 @@ Split split_panels(const IgemmShape& shape, IgemmTile tile, int threads) {
 Split split(const IgemmShape& shape, IgemmTile tile, int threads) {
   // Inputs that have to be gathered cost more than weights, and than an uneven end.
   const bool gathers = shape.taps() > 1;
-  const int64_t blocks_per_thread = gathers ? 2 : 3;
+  const int64_t blocks_per_thread = gathers ? 1 : 3;
   const int64_t rows = shape.rows(), panels = divide_up(shape.oc, tile.panel);
   if (rows == 0 || panels == 0) return {};
   if (!gathers && shares_channels(rows, threads)) return split_panels(shape, tile, threads);

@@ -54,7 +54,7 @@ class WinogradKernel final : public Kernel {
   /// blocks transform the same inputs again. That is less work than to transform late weights for
   /// more blocks.
   Split split(int threads) const {
-    constexpr int64_t kFewTiles = 14;
+    constexpr int64_t kFewTiles = 28;
     Split s;
     s.tile_blocks = divide_up(tiles_, block_tiles_);
     if (threads == 1 || s.tile_blocks == 0) return s;
