@@ -4,7 +4,10 @@
 #include <optional>
 #include <utility>
 
-#include "engine/kernels/depthwise_kernel.h"
+#include "engine/base/aligned_buffer.h"
+#include "engine/kernels/conv_lines.h"
+#include "engine/kernels/depthwise.h"
+#include "engine/kernels/grouped.h"
 #include "engine/kernels/winograd_kernel.h"
 
 namespace plica {
@@ -12,9 +15,7 @@ namespace {
 
 class DepthwiseMethod final : public ConvMethod {
  public:
-  explicit DepthwiseMethod(const IgemmShape& shape) : grouped_(shape.ic > 1) {}
-
-  std::string name() const override { return grouped_ ? "grouped" : "depthwise"; }
+  std::string name() const override { return "depthwise"; }
   size_t packed_size(const IgemmShape& shape) const override {
     return static_cast<size_t>(shape.depth()) * depthwise_padded_channels(shape);
   }
@@ -26,16 +27,39 @@ class DepthwiseMethod final : public ConvMethod {
     return depthwise_padded_channels(shape);
   }
   void pack_bias(const IgemmShape& shape, const float* bias, float* packed) const override {
-    std::copy_n(bias, shape.groups * shape.oc, packed);
+    std::copy_n(bias, output_channels(shape), packed);
   }
   size_t bytes_per_thread(const std::vector<IgemmPart>&) const override { return 0; }
   std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands operands,
                                std::shared_ptr<const void> owner) const override {
-    return make_depthwise(std::move(parts), operands, std::move(owner));
+    return make_conv_lines({depthwise_function()}, std::move(parts), operands, std::move(owner));
   }
+};
 
- private:
-  bool grouped_;
+/// Only convolutions of one phase have its shape.
+class GroupedMethod final : public ConvMethod {
+ public:
+  std::string name() const override { return "grouped"; }
+  size_t packed_size(const IgemmShape& shape) const override { return grouped_packed_size(shape); }
+  void pack(const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
+            float* packed) const override {
+    grouped_pack(shape, weights, columns, packed);
+  }
+  size_t bias_size(const IgemmShape& shape) const override {
+    return static_cast<size_t>(output_channels(shape));
+  }
+  void pack_bias(const IgemmShape& shape, const float* bias, float* packed) const override {
+    std::copy_n(bias, output_channels(shape), packed);
+  }
+  size_t bytes_per_thread(const std::vector<IgemmPart>& parts) const override {
+    return align_up(grouped_scratch_bytes(parts[0].shape));
+  }
+  std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands operands,
+                               std::shared_ptr<const void> owner) const override {
+    const IgemmShape& shape = parts[0].shape;
+    const LineMethod method{grouped_function(shape), grouped_step(shape), bytes_per_thread(parts)};
+    return make_conv_lines(method, std::move(parts), operands, std::move(owner));
+  }
 };
 
 /// Only convolutions of one phase have its shape.
@@ -96,7 +120,8 @@ void ConvMethod::pack_bias(const IgemmShape& shape, const float* bias, float* pa
 }
 
 std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding) {
-  if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>(shape);
+  if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>();
+  if (grouped_fits(shape)) return std::make_shared<GroupedMethod>();
   std::optional<WinogradForm> form;
   if (rounding != Rounding::kDirect) form = winograd_choice(shape, rounding == Rounding::kStrict);
   if (form) return std::make_shared<WinogradMethod>(*form);

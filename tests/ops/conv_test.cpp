@@ -150,24 +150,37 @@ TEST_CASE("depthwise convolution of any width", "[conv]") {
 }
 
 TEST_CASE("convolution of groups of a few channels", "[conv]") {
-  const int64_t group = GENERATE(2, 3, 4, 8, 16, 32);
+  // Of a group.
+  using Size = std::pair<int64_t, int64_t>;
+  const auto [in, out] = GENERATE(values<Size>({{2, 2},
+                                                {3, 3},
+                                                {4, 4},
+                                                {8, 8},
+                                                {16, 16},
+                                                {24, 24},
+                                                {32, 32},
+                                                {56, 56},
+                                                {1, 2},
+                                                {5, 40},
+                                                {40, 16}}));
   // Fewer than a vector of channels, as many as some, and some that end within one.
   const int64_t groups = GENERATE(3, 8, 13);
   const int64_t stride = GENERATE(1, 2);
-  const int64_t channels = group * groups;
+  const int64_t channels = in * groups;
+  const Shape weight = {out * groups, in, 3, 3};
   for (const int64_t width : {1, 2, 7, 9, 15}) {
     const int64_t padding = width % 2;
     if (width + 2 * padding < 3) continue;
-    INFO(channels << " channels, width " << width);
+    INFO(channels << " channels, " << groups << " groups, width " << width);
     check(make_graph<Conv>(
-        {{2, channels, 5, width}, {channels, group, 3, 3}},
+        {{2, channels, 5, width}, weight},
         {.stride = {1, stride}, .padding = {1, padding}, .groups = groups, .has_bias = true}));
   }
-  check(make_graph<Conv>({{1, channels, 6, 8}, {channels, group, 3, 3}},
+  check(make_graph<Conv>({{1, channels, 6, 8}, weight},
                          {.stride = {stride}, .padding = {5}, .groups = groups}));
-  check(make_graph<Conv>({{1, channels, 9, 8}, {channels, group, 3, 3}},
+  check(make_graph<Conv>({{1, channels, 9, 8}, weight},
                          {.padding = {2, 0}, .dilation = {2, 1}, .groups = groups}));
-  check(make_graph<ConvTranspose>({{1, channels, 5, 6}, {channels, group, 3, 3}},
+  check(make_graph<ConvTranspose>({{1, channels, 5, 6}, {channels, out, 3, 3}},
                                   {.stride = {stride, 1}, .padding = {1}, .groups = groups}));
 }
 

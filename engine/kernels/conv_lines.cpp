@@ -1,4 +1,4 @@
-#include "engine/kernels/depthwise_kernel.h"
+#include "engine/kernels/conv_lines.h"
 
 #include <algorithm>
 #include <utility>
@@ -18,16 +18,25 @@ constexpr int64_t kMinChunk = 64;
 /// the largest vectors.
 constexpr int64_t kLeastShare = 32;
 
-class DepthwiseKernel final : public Kernel, public RowSummer {
+int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
+
+class ConvLines final : public Kernel, public RowSummer {
  public:
-  DepthwiseKernel(std::vector<IgemmPart> parts, IgemmOperands operands,
-                  std::shared_ptr<const void> owner)
-      : parts_(std::move(parts)), operands_(operands), owner_(std::move(owner)) {
+  ConvLines(const LineMethod& method, std::vector<IgemmPart> parts, IgemmOperands operands,
+            std::shared_ptr<const void> owner)
+      : parts_(std::move(parts)),
+        operands_(operands),
+        owner_(std::move(owner)),
+        run_(method.function),
+        scratch_bytes_(method.scratch_bytes),
+        share_(round_up(kLeastShare, method.step)),
+        min_chunk_(round_up(kMinChunk, method.step)) {
     if (parts_.size() != 1 || !is_image(parts_[0].shape)) return;
     const IgemmShape& shape = parts_[0].shape;
     rows_ = row_layout_of(shape, operands_.src);
+    rows_.scratch_bytes = scratch_bytes_;
     rows_.weight_bytes =
-        static_cast<size_t>(shape.depth()) * depthwise_padded_channels(shape) * sizeof(float);
+        static_cast<size_t>(shape.depth() * output_channels(shape)) * sizeof(float);
   }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
@@ -35,27 +44,29 @@ class DepthwiseKernel final : public Kernel, public RowSummer {
     for (const IgemmPart& part : parts_) {
       const IgemmShape& s = part.shape;
       const int64_t lines = s.n * s.axis[0].out * s.axis[1].out;
-      const int64_t channels = depthwise_channels(s);
-      const int64_t chunks = std::max<int64_t>(channels / kLeastShare, 1);
+      const int64_t channels = output_channels(s);
+      const int64_t chunks = std::max<int64_t>(channels / share_, 1);
       const bool by_channels =
           chunks >= team.size() && shares_channels(lines * s.axis[2].out, team.size());
       const int64_t tasks = std::min(by_channels ? chunks : lines, wanted);
-      team.for_each(tasks, [&](int64_t task, int) {
+      team.for_each(tasks, [&](int64_t task, int worker) {
+        std::byte* scratch = args.workspace + static_cast<size_t>(worker) * scratch_bytes_;
         if (!by_channels) {
-          run_lines(part, args, {task * lines / tasks, (task + 1) * lines / tasks, 0, channels});
+          run_lines(part, args, scratch,
+                    {task * lines / tasks, (task + 1) * lines / tasks, 0, channels});
           return;
         }
         const auto channel = [&](int64_t i) {
-          return i == tasks ? channels : i * chunks / tasks * kLeastShare;
+          return i == tasks ? channels : i * chunks / tasks * share_;
         };
-        run_lines(part, args, {0, lines, channel(task), channel(task + 1)});
+        run_lines(part, args, scratch, {0, lines, channel(task), channel(task + 1)});
       });
     }
   }
 
   std::unique_ptr<Kernel> with_row_sums() const override {
     if (!row_layout()) return nullptr;
-    auto kernel = std::make_unique<DepthwiseKernel>(*this);
+    auto kernel = std::make_unique<ConvLines>(*this);
     kernel->sum_pixels_ = sum_pixels_function();
     return kernel;
   }
@@ -66,8 +77,8 @@ class DepthwiseKernel final : public Kernel, public RowSummer {
   }
   void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
     const int64_t first = image * rows_.out_rows;
-    run_lines(parts_[0], args,
-              {first + out.begin, first + out.end, 0, depthwise_channels(parts_[0].shape)});
+    run_lines(parts_[0], args, args.workspace,
+              {first + out.begin, first + out.end, 0, output_channels(parts_[0].shape)});
   }
 
  private:
@@ -76,19 +87,21 @@ class DepthwiseKernel final : public Kernel, public RowSummer {
     int64_t begin, end, first, last;
   };
 
-  void run_lines(const IgemmPart& part, const KernelArgs& args, const Region& region) const {
+  void run_lines(const IgemmPart& part, const KernelArgs& args, std::byte* scratch,
+                 const Region& region) const {
     const IgemmShape& s = part.shape;
     const bool has_tail = part.epilogue.has_tail();
     const int64_t bytes = s.axis[1].taps * s.axis[2].in * static_cast<int64_t>(sizeof(float));
-    const int64_t fitting = kChunkBytes / bytes / kMinChunk;
-    const int64_t chunk = std::max<int64_t>(fitting, 1) * kMinChunk;
+    const int64_t fitting = kChunkBytes / bytes / min_chunk_;
+    const int64_t chunk = std::max<int64_t>(fitting, 1) * min_chunk_;
     for (int64_t channel = region.first, next; channel < region.last; channel = next) {
       next = channel + chunk;
-      if (region.last - next < kMinChunk) next = region.last;
+      if (region.last - next < min_chunk_) next = region.last;
       for (int64_t i = region.begin; i < region.end; ++i) {
-        DepthwiseLine line = line_of(part, args, i);
+        ConvLine line = line_of(part, args, i);
         line.begin = channel;
         line.end = next;
+        line.scratch = reinterpret_cast<float*>(scratch);
         run_(line);
         if (sum_pixels_ && !has_tail) sum_row(part, args, i, line.dst, channel, next);
       }
@@ -96,7 +109,7 @@ class DepthwiseKernel final : public Kernel, public RowSummer {
     if (!has_tail) return;
     const int64_t channels = region.last - region.first;
     for (int64_t i = region.begin; i < region.end; ++i) {
-      const DepthwiseLine line = line_of(part, args, i);
+      const ConvLine line = line_of(part, args, i);
       float* const dst = line.dst + region.first;
       const IgemmAxis& x = s.axis[2];
       const int64_t pixel = (line.dst - args.out[0]) / s.dst_pixel;
@@ -117,18 +130,17 @@ class DepthwiseKernel final : public Kernel, public RowSummer {
                int64_t first, int64_t last) const {
     const IgemmShape& s = part.shape;
     sum_pixels_(dst + first, s.axis[2].out, s.dst_pixel, last - first,
-                args.out[1] + index * depthwise_channels(s) + first);
+                args.out[1] + index * output_channels(s) + first);
   }
 
-  DepthwiseLine line_of(const IgemmPart& part, const KernelArgs& args, int64_t index) const {
+  ConvLine line_of(const IgemmPart& part, const KernelArgs& args, int64_t index) const {
     const IgemmShape& s = part.shape;
     const auto& [z, y, x] = s.axis;
     const int64_t oy = index % y.out, oz = index / y.out % z.out, n = index / y.out / z.out;
-    DepthwiseLine line;
+    ConvLine line;
     line.shape = &s;
     line.epilogue = &part.epilogue;
     line.packed = part.packed;
-    line.padded = depthwise_padded_channels(s);
     line.src = args.in[operands_.src] + n * z.in * y.in * x.in * s.src_pixel;
     line.z0 = oz * z.stride + z.origin;
     line.y0 = oy * y.stride + y.origin;
@@ -144,16 +156,18 @@ class DepthwiseKernel final : public Kernel, public RowSummer {
   std::vector<IgemmPart> parts_;
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
-  DepthwiseFn run_ = depthwise_function();
+  ConvLineFn run_;
+  size_t scratch_bytes_;
+  int64_t share_, min_chunk_;
   SumPixelsFn sum_pixels_ = nullptr;  ///< Of a kernel with row sums.
   RowLayout rows_;
 };
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_depthwise(std::vector<IgemmPart> parts, IgemmOperands operands,
-                                       std::shared_ptr<const void> owner) {
-  return std::make_unique<DepthwiseKernel>(std::move(parts), operands, std::move(owner));
+std::unique_ptr<Kernel> make_conv_lines(const LineMethod& method, std::vector<IgemmPart> parts,
+                                        IgemmOperands operands, std::shared_ptr<const void> owner) {
+  return std::make_unique<ConvLines>(method, std::move(parts), operands, std::move(owner));
 }
 
 }  // namespace plica

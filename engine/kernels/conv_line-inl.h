@@ -1,0 +1,113 @@
+// What kernels that compute convolutions line by line have in common.
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "engine/kernels/conv_line.h"
+#include "engine/kernels/parts.h"
+#include "hwy/highway.h"
+
+#if defined(PLICA_ENGINE_KERNELS_CONV_LINE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PLICA_ENGINE_KERNELS_CONV_LINE_INL_H_
+#undef PLICA_ENGINE_KERNELS_CONV_LINE_INL_H_
+#else
+#define PLICA_ENGINE_KERNELS_CONV_LINE_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace plica::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// Whether run_line_tiles() can compute lines of this convolution.
+inline bool has_plain_lines(const IgemmShape& s) {
+  const auto& [z, y, x] = s.axis;
+  if (z != IgemmAxis() || y.step != 1 || x.step != 1 || x.dst_step != 1 || x.origin > 0) {
+    return false;
+  }
+  // Each pixel has to see a column that is inside.
+  return x.origin > -x.taps && (x.out - 1) * x.stride + x.origin < x.in;
+}
+
+/// Taps [y0, y1) of axis 1 are inside for this line.
+struct Rows {
+  int64_t y0, y1;
+  int64_t row;       // floats of a row of input
+  const float* src;  // of input row y0 at column 0
+
+  explicit Rows(const ConvLine& line) {
+    const auto& [z, y, x] = line.shape->axis;
+    y0 = std::clamp<int64_t>(-line.y0, 0, y.taps);
+    y1 = std::clamp<int64_t>(y.in - line.y0, y0, y.taps);
+    row = x.in * line.shape->src_pixel;
+    src = line.src + (line.y0 + y0) * row;
+  }
+};
+
+/// The columns that some pixels see, from `first` of the image on; [begin, end) are inside.
+template <int kColumns, int kTaps, bool kInside>
+struct Columns {
+  int64_t first;
+  int begin, end;
+
+  Columns(const IgemmAxis& x, int64_t ox) {
+    first = ox * x.stride + x.origin;
+    begin = static_cast<int>(std::max<int64_t>(-first, 0));
+    end = static_cast<int>(std::min<int64_t>(x.in - first, kColumns));
+  }
+  HWY_INLINE bool outside(int i) const {
+    return !kInside && ((i < kTaps - 1 && i < begin) || (i > kColumns - kTaps && i >= end));
+  }
+};
+
+/// The sums of adjacent pixels from `ox` on.
+template <int kPixels>
+HWY_INLINE void store_sums(const ConvLine& line, const hn::Vec<hn::ScalableTag<float>>* sums,
+                           int64_t ox, int64_t c) {
+  const hn::ScalableTag<float> d;
+  const IgemmShape& s = *line.shape;
+  const auto lo = hn::Set(d, line.epilogue->lo), hi = hn::Set(d, line.epilogue->hi);
+  const auto bias = hn::LoadU(d, line.epilogue->bias + c);
+  HWY_UNROLL(32)
+  for (int p = 0; p < kPixels; ++p) {
+    auto value = hn::Add(sums[p], bias);
+    if (line.residual) {
+      value = hn::Add(value, hn::LoadU(d, line.residual + (ox + p) * s.residual_pixel + c));
+    }
+    // x86's minimum and maximum are their second operand if one is NaN.
+    hn::StoreU(hn::Min(hi, hn::Max(lo, value)), d, line.dst + (ox + p) * s.dst_pixel + c);
+  }
+}
+
+using LineTileFn = void (*)(const ConvLine&, const Rows&, int64_t);
+template <class Tile, bool kInside, int... kPixels>
+constexpr std::array<LineTileFn, sizeof...(kPixels)> line_tile_functions(
+    std::integer_sequence<int, kPixels...>) {
+  return {Tile::template run<kPixels + 1, kInside>...};
+}
+
+/// Cuts the line into tiles of at most Tile::kMostPixels pixels. Tile::run<kPixels, kInside>(line,
+/// rows, ox) computes the output pixels [ox, ox + kPixels), which see all columns if kInside.
+template <class Tile>
+void run_line_tiles(const ConvLine& line) {
+  constexpr auto kPixels = std::make_integer_sequence<int, Tile::kMostPixels>();
+  static constexpr auto kInside = line_tile_functions<Tile, true>(kPixels);
+  static constexpr auto kAtEdge = line_tile_functions<Tile, false>(kPixels);
+  const IgemmAxis& x = line.shape->axis[2];
+  const Rows rows(line);
+  const Parts tiles(x.out, Tile::kMostPixels);
+  for (int64_t i = 0, begin = 0; i < tiles.count; begin += tiles.size(i++)) {
+    const int64_t width = tiles.size(i), first = begin * x.stride + x.origin;
+    const bool inside = first >= 0 && first + (width - 1) * x.stride + x.taps <= x.in;
+    (inside ? kInside : kAtEdge)[static_cast<size_t>(width - 1)](line, rows, begin);
+  }
+}
+
+}  // namespace
+}  // namespace plica::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // PLICA_ENGINE_KERNELS_CONV_LINE_INL_H_

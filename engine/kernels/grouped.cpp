@@ -1,0 +1,346 @@
+#include "engine/kernels/grouped.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "engine/kernels/dispatch.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/grouped.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+// Once for each target.
+#include "engine/kernels/conv_line-inl.h"
+
+#ifndef PLICA_GROUPED_ONCE
+#define PLICA_GROUPED_ONCE
+namespace plica::grouped {
+
+inline constexpr int kTaps = 3;  // of axis 2
+
+/// Groups of fewer output channels than a vector has lanes share vectors.
+inline bool shares_vectors(const IgemmShape& shape, int64_t lanes) { return shape.oc < lanes; }
+
+/// The vectors that output channels are computed in. Those of a span, which is a group or all that
+/// share vectors, lie next to each other, but for the last one, which ends with the span.
+struct Vectors {
+  int64_t lanes, span, per_span;
+
+  Vectors(const IgemmShape& shape, int64_t lanes) : lanes(lanes) {
+    span = shares_vectors(shape, lanes) ? output_channels(shape) : shape.oc;
+    per_span = (span + lanes - 1) / lanes;
+  }
+  /// The vector that begins at this channel, or, at the end of a span, would begin there.
+  int64_t index(int64_t channel) const {
+    return channel / span * per_span + (channel % span + lanes - 1) / lanes;
+  }
+  int64_t channel(int64_t index) const {
+    return index / per_span * span + std::min(index % per_span * lanes, span - lanes);
+  }
+};
+
+/// Columns that a line sees.
+inline int64_t line_width(const IgemmShape& shape) {
+  const IgemmAxis& x = shape.axis[2];
+  return (x.out - 1) * x.stride + kTaps;
+}
+
+/// Floats of the weights of a vector.
+inline int64_t weights_of_vector(const IgemmShape& shape, int64_t lanes) {
+  return shape.depth() * lanes;
+}
+
+}  // namespace plica::grouped
+#endif  // PLICA_GROUPED_ONCE
+
+HWY_BEFORE_NAMESPACE();
+namespace plica::HWY_NAMESPACE {
+namespace {
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+using grouped::kTaps;
+
+int64_t lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
+
+/// As many sums as hide the latency of an addition, and the weights of three taps and an input
+/// beside them, fit into the registers.
+constexpr int kMostPixels = HWY_TARGET <= HWY_AVX3 ? 14 : 10;
+
+/// Adds the input of column `i` of a tile to the pixels that see it.
+template <int kPixels, int kStride>
+HWY_INLINE void add_column(int i, V value, const V* weight, V* sum) {
+  HWY_UNROLL(32)
+  for (int t = 0; t < kTaps; ++t) {
+    const int offset = i - t, p = offset / kStride;
+    if (offset < 0 || offset % kStride != 0 || p >= kPixels) continue;
+    sum[p] = hn::MulAdd(value, weight[t], sum[p]);
+  }
+}
+
+/// Groups share vectors: inputs are permuted so that a channel of each group meets all lanes of the
+/// group.
+template <int kStride>
+struct PermutedTile {
+  static constexpr int kMostPixels = HWY_NAMESPACE::kMostPixels;
+
+  template <int kPixels, bool kInside>
+  static HWY_NOINLINE void run(const ConvLine& line, const Rows& rows, int64_t ox) {
+    const IgemmShape& s = *line.shape;
+    const grouped::Vectors vectors(s, lanes());
+    const int64_t end = vectors.index(line.end);
+    for (int64_t i = vectors.index(line.begin); i < end; ++i) {
+      const float* weights = line.packed + i * grouped::weights_of_vector(s, lanes());
+      run_vector<kPixels, kInside>(line, rows, ox, vectors.channel(i), weights);
+    }
+  }
+
+  /// A vector of channels from `c` on.
+  template <int kPixels, bool kInside>
+  static HWY_INLINE void run_vector(const ConvLine& line, const Rows& rows, int64_t ox, int64_t c,
+                                    const float* HWY_RESTRICT weights) {
+    const D d;
+    const hn::RebindToSigned<D> di;
+    const IgemmShape& s = *line.shape;
+    constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
+    const Columns<kColumns, kTaps, kInside> columns(s.axis[2], ox);
+    // The first channel of each lane's group.
+    const auto first = hn::And(hn::Iota(di, 0), hn::Set(di, static_cast<int32_t>(-s.ic)));
+    V sum[kPixels];
+    HWY_UNROLL(32)
+    for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(d);
+    const float* from = rows.src + columns.first * s.src_pixel + c;
+    const float* w = weights + rows.y0 * s.ic * kTaps * lanes();
+    for (int64_t y = rows.y0; y < rows.y1; ++y, from += rows.row) {
+      for (int64_t input = 0; input < s.ic; ++input) {
+        V weight[kTaps];
+        HWY_UNROLL(32)
+        for (int t = 0; t < kTaps; ++t, w += lanes()) weight[t] = hn::LoadU(d, w);
+        const auto lane = hn::Add(first, hn::Set(di, static_cast<int32_t>(input)));
+        const auto order = hn::IndicesFromVec(d, lane);
+        const float* at = from;
+        // Or the compiler loads all inputs before the loop, which takes too many registers.
+        asm("" : "+r"(at));
+        // Each input is loaded once for all pixels.
+        HWY_UNROLL(32)
+        for (int i = 0; i < kColumns; ++i, at += s.src_pixel) {
+          if (columns.outside(i)) continue;
+          const V value = hn::TableLookupLanes(hn::LoadU(d, at), order);
+          add_column<kPixels, kStride>(i, value, weight, sum);
+        }
+      }
+    }
+    store_sums<kPixels>(line, sum, ox, c);
+  }
+};
+
+/// Groups have at least a vector of output channels: inputs are broadcast.
+struct BroadcastTile {
+  const ConvLine* line;
+  int64_t rows, row;    // of the input, and floats from one to the next
+  const float* from;    // the first column, [ic]; the next one follows
+  const float* w;       // of the first row
+  int64_t w_step;       // to the next vector
+  int64_t ox, c, next;  // pixel and channel of the output, channel of the next vector
+};
+
+/// kVecs vectors of channels.
+template <int kPixels, int kStride, int kVecs>
+HWY_NOINLINE void run_broadcast_tile(const BroadcastTile& tile) {
+  const D d;
+  const int64_t ic = tile.line->shape->ic, ic3 = 3 * ic;
+  constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
+  V sum[kVecs][kPixels];
+  HWY_UNROLL(32)
+  for (int p = 0; p < kPixels; ++p) {
+    HWY_UNROLL(32)
+    for (int v = 0; v < kVecs; ++v) sum[v][p] = hn::Zero(d);
+  }
+  const float* w = tile.w;
+  for (int64_t y = 0; y < tile.rows; ++y) {
+    // Columns 4 * i + (0, 1, 2, 3) are at base[i] + (0, 1, 2, 3) * ic: no pointer for each.
+    constexpr int kBases = (kColumns + 3) / 4;
+    const float* base[kBases];
+    HWY_UNROLL(32)
+    for (int i = 0; i < kBases; ++i) base[i] = tile.from + y * tile.row + 4 * i * ic;
+    for (int64_t input = 0; input < ic; ++input) {
+      HWY_UNROLL(32)
+      for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
+      V weight[kVecs][kTaps];
+      HWY_UNROLL(32)
+      for (int t = 0; t < kTaps; ++t, w += lanes()) {
+        HWY_UNROLL(32)
+        for (int v = 0; v < kVecs; ++v) weight[v][t] = hn::LoadU(d, w + v * tile.w_step);
+      }
+      HWY_UNROLL(32)
+      for (int i = 0; i < kColumns; ++i) {
+        const V value = hn::Set(d, base[i / 4][i % 4 == 3 ? ic3 : i % 4 * ic]);
+        HWY_UNROLL(32)
+        for (int v = 0; v < kVecs; ++v) add_column<kPixels, kStride>(i, value, weight[v], sum[v]);
+      }
+      HWY_UNROLL(32)
+      for (int i = 0; i < kBases; ++i) ++base[i];
+    }
+  }
+  HWY_UNROLL(32)
+  for (int v = 0; v < kVecs; ++v) {
+    store_sums<kPixels>(*tile.line, sum[v], tile.ox, v == 0 ? tile.c : tile.next);
+  }
+}
+
+using BroadcastFn = void (*)(const BroadcastTile&);
+template <int kStride, int kVecs, int... kPixels>
+constexpr std::array<BroadcastFn, sizeof...(kPixels)> broadcast_functions(
+    std::integer_sequence<int, kPixels...>) {
+  return {run_broadcast_tile<kPixels + 1, kStride, kVecs>...};
+}
+/// Of so few pixels, the sums of two vectors fit into the registers; of one, they are too few to
+/// hide the latency of an addition.
+constexpr int kPairPixels = HWY_TARGET <= HWY_AVX3 ? 7 : 1;
+/// Weights of two vectors that stay near enough for more pixels to be no better than two vectors,
+/// which share inputs.
+constexpr int64_t kNearWeights = 40 * 1024;
+
+/// What a group's pixels see of a row: to[grouped::line_width()][ic], with zeros outside. Writes up
+/// to a vector more. `next`: to what the next line sees.
+void copy_row(const IgemmShape& s, const float* row, int64_t next, float* to) {
+  const D d;
+  const IgemmAxis& x = s.axis[2];
+  const int64_t width = grouped::line_width(s);
+  for (int64_t i = 0; i < width; ++i, to += s.ic) {
+    const int64_t column = i + x.origin;
+    const bool inside = column >= 0 && column < x.in;
+    const float* from = row + column * s.src_pixel;
+    for (int64_t c = 0; c < s.ic; c += lanes()) {
+      const auto left = static_cast<size_t>(s.ic - c);
+      hn::StoreU(inside ? hn::LoadN(d, from + c, left) : hn::Zero(d), d, to + c);
+      __builtin_prefetch(from + next + c, 0, 3);
+    }
+  }
+}
+
+/// Pixels that lie far apart, by a power of two most of all, would fall into few sets of the first
+/// level of the cache: a copy of the group's input lies there without gaps.
+template <int kStride>
+void run_broadcast(const ConvLine& line) {
+  static constexpr auto kTiles =
+      broadcast_functions<kStride, 1>(std::make_integer_sequence<int, kMostPixels>());
+  static constexpr auto kPairs =
+      broadcast_functions<kStride, 2>(std::make_integer_sequence<int, kPairPixels>());
+  const IgemmShape& s = *line.shape;
+  const Rows rows(line);
+  const grouped::Vectors vectors(s, lanes());
+  const bool pairs = kPairPixels > 1 && vectors.per_span == 2 &&
+                     2 * grouped::weights_of_vector(s, lanes()) * 4 <= kNearWeights;
+  const Parts tiles(s.axis[2].out, pairs ? kPairPixels : kMostPixels);
+  BroadcastTile tile{};
+  tile.line = &line;
+  tile.rows = rows.y1 - rows.y0;
+  tile.row = grouped::line_width(s) * s.ic;
+  tile.w_step = grouped::weights_of_vector(s, lanes());
+  for (int64_t group = line.begin / s.oc; group < line.end / s.oc; ++group) {
+    for (int64_t y = 0; y < tile.rows; ++y) {
+      copy_row(s, rows.src + y * rows.row + group * s.ic, s.axis[1].stride * rows.row,
+               line.scratch + y * tile.row);
+    }
+    const int64_t end = (group + 1) * vectors.per_span;
+    tile.ox = 0;
+    for (int64_t i = 0; i < tiles.count; tile.ox += tiles.size(i++)) {
+      tile.from = line.scratch + tile.ox * kStride * s.ic;
+      const int64_t pixels = tiles.size(i);
+      for (int64_t v = group * vectors.per_span, step; v < end; v += step) {
+        tile.w = line.packed + v * tile.w_step + rows.y0 * s.ic * kTaps * lanes();
+        tile.c = vectors.channel(v);
+        tile.next = vectors.channel(v + 1);
+        step = pixels <= kPairPixels && v + 2 <= end ? 2 : 1;
+        (step == 2 ? kPairs[pixels - 1] : kTiles[pixels - 1])(tile);
+      }
+    }
+  }
+}
+
+ConvLineFn function(const IgemmShape& s) {
+  const bool by_one = s.axis[2].stride == 1;
+  // SSE2 cannot permute lanes.
+  if constexpr (HWY_TARGET <= HWY_SSE4) {
+    if (grouped::shares_vectors(s, lanes())) {
+      return by_one ? run_line_tiles<PermutedTile<1>> : run_line_tiles<PermutedTile<2>>;
+    }
+  }
+  return by_one ? run_broadcast<1> : run_broadcast<2>;
+}
+
+bool fits(const IgemmShape& s) {
+  // So many channels' weights are read for each line.
+  constexpr int64_t kChannels = 64;
+  constexpr int64_t kMostBytes = 256 * 1024;
+  const IgemmAxis& x = s.axis[2];
+  if (s.groups == 1 || s.ic == 0 || !has_plain_lines(s) || s.axis[1].dst_step != 1) return false;
+  if (x.taps != kTaps || (x.stride != 1 && x.stride != 2)) return false;
+  if (!grouped::shares_vectors(s, lanes())) return s.depth() * kChannels * 4 <= kMostBytes;
+  return HWY_TARGET <= HWY_SSE4 && s.ic == s.oc && lanes() % s.ic == 0 &&
+         output_channels(s) >= lanes();
+}
+
+}  // namespace
+}  // namespace plica::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace plica {
+
+HWY_EXPORT(lanes);
+HWY_EXPORT(fits);
+HWY_EXPORT(function);
+
+bool grouped_fits(const IgemmShape& shape) { return HWY_DYNAMIC_DISPATCH(fits)(shape); }
+
+int64_t grouped_step(const IgemmShape& shape) {
+  const int64_t n = HWY_DYNAMIC_DISPATCH(lanes)();
+  return grouped::shares_vectors(shape, n) ? n : shape.oc;
+}
+
+size_t grouped_scratch_bytes(const IgemmShape& shape) {
+  const int64_t n = HWY_DYNAMIC_DISPATCH(lanes)();
+  if (grouped::shares_vectors(shape, n)) return 0;
+  const int64_t floats = shape.axis[1].taps * grouped::line_width(shape) * shape.ic + n;
+  return static_cast<size_t>(floats) * sizeof(float);
+}
+
+size_t grouped_packed_size(const IgemmShape& shape) {
+  const int64_t n = HWY_DYNAMIC_DISPATCH(lanes)();
+  const grouped::Vectors vectors(shape, n);
+  return static_cast<size_t>(output_channels(shape) / vectors.span * vectors.per_span *
+                             grouped::weights_of_vector(shape, n));
+}
+
+void grouped_pack(const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
+                  float* packed) {
+  const int64_t n = HWY_DYNAMIC_DISPATCH(lanes)();
+  const grouped::Vectors vectors(shape, n);
+  const int64_t begin = columns.group * shape.oc + columns.first, end = begin + columns.count;
+  const int64_t span = begin / vectors.span;
+  for (int64_t i = span * vectors.per_span; i < (span + 1) * vectors.per_span; ++i) {
+    const int64_t c = vectors.channel(i);
+    for (int64_t o = std::max(begin, c); o < std::min(end, c + n); ++o) {
+      float* to = packed + i * grouped::weights_of_vector(shape, n) + o - c;
+      for (int64_t tap = 0; tap < shape.taps(); tap += grouped::kTaps) {
+        for (int64_t input = 0; input < shape.ic; ++input) {
+          for (int64_t t = 0; t < grouped::kTaps; ++t, to += n) {
+            *to = weights.data[(o - begin) * weights.oc_stride + input * weights.ic_stride +
+                               weights.tap_offset[tap + t]];
+          }
+        }
+      }
+    }
+  }
+}
+
+ConvLineFn grouped_function(const IgemmShape& shape) {
+  choose_target();
+  return HWY_DYNAMIC_DISPATCH(function)(shape);
+}
+
+}  // namespace plica
+#endif  // HWY_ONCE
