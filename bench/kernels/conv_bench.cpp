@@ -1,13 +1,16 @@
-// Times the implicit GEMM on ResNet layers, one thread, against oneDNN where it is compiled in: the
-// two take turns, so that a busy machine slows both.
+// Times the implicit GEMM on ResNet layers, one thread, against oneDNN where it is compiled in
+// (columns of "-" otherwise): the two take turns, so that a busy machine slows both.
 //
 //   conv_bench [repetitions] [first layer] [last layer]
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <limits>
+#include <string>
 #include <vector>
 
 #include "engine/base/aligned_buffer.h"
@@ -54,8 +57,9 @@ double seconds(const std::function<void()>& fn) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// The best time: what the others add is the machine's other work.
+/// The best time: what the others add is the machine's other work. NaN of none.
 double best(const std::vector<double>& values) {
+  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
   return *std::min_element(values.begin(), values.end());
 }
 
@@ -143,10 +147,15 @@ std::function<void()> theirs(const Layer& l, Operands& data) {
   };
 }
 #else
-std::function<void()> theirs(const Layer&, Operands&) {
-  return [] {};
-}
+std::function<void()> theirs(const Layer&, Operands&) { return {}; }
 #endif
+
+/// "-" for what was not measured.
+std::string text(double value, const char* format) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof(buffer), format, value);
+  return std::isfinite(value) ? buffer : "-";
+}
 
 int run(int repetitions, int first, int last) {
   double totals[2][2] = {};
@@ -157,7 +166,9 @@ int run(int repetitions, int first, int last) {
     const std::function<void()> runs[2] = {ours(l, data), theirs(l, data)};
     std::vector<double> times[2];
     for (int r = 0; r < repetitions; ++r) {
-      for (int side = 0; side < 2; ++side) times[side].push_back(seconds(runs[side]));
+      for (int side = 0; side < 2; ++side) {
+        if (runs[side]) times[side].push_back(seconds(runs[side]));
+      }
     }
     const double t[2] = {best(times[0]), best(times[1])};
     for (int side = 0; side < 2; ++side) {
@@ -166,11 +177,14 @@ int run(int repetitions, int first, int last) {
     }
     const double flops =
         2e-9 * static_cast<double>(data.out * data.out * l.oc * l.ic * l.kernel * l.kernel);
-    std::printf("%4ld %4ld %4ld %ld %ld  %10.1f %7.1f  %.3f\n", l.ic, l.size, l.oc, l.kernel,
-                l.stride, flops / t[0], flops / t[1], t[0] / t[1]);
+    std::printf("%4ld %4ld %4ld %ld %ld  %10.1f %7s  %s\n", l.ic, l.size, l.oc, l.kernel, l.stride,
+                flops / t[0], text(flops / t[1], "%.1f").c_str(),
+                text(t[0] / t[1], "%.3f").c_str());
   }
-  std::printf("resnet18 %.2f ms, onednn %.2f ms\n", totals[0][0] * 1e3, totals[0][1] * 1e3);
-  std::printf("resnet50 %.2f ms, onednn %.2f ms\n", totals[1][0] * 1e3, totals[1][1] * 1e3);
+  for (int net = 0; net < 2; ++net) {
+    std::printf("%s %.2f ms, onednn %s ms\n", net == 0 ? "resnet18" : "resnet50",
+                totals[net][0] * 1e3, text(totals[net][1] * 1e3, "%.2f").c_str());
+  }
   return 0;
 }
 
