@@ -121,10 +121,10 @@ void ConvMethod::pack_bias(const IgemmShape& shape, const float* bias, float* pa
 
 std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding) {
   if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>();
-  if (grouped_fits(shape)) return std::make_shared<GroupedMethod>();
   std::optional<WinogradForm> form;
   if (rounding != Rounding::kDirect) form = winograd_choice(shape, rounding == Rounding::kStrict);
   if (form) return std::make_shared<WinogradMethod>(*form);
+  if (grouped_fits(shape)) return std::make_shared<GroupedMethod>();
   return std::make_shared<IgemmMethod>();
 }
 

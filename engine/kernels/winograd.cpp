@@ -369,26 +369,26 @@ HWY_INLINE void transform_output_vector(const float* HWY_RESTRICT products, int6
 }
 
 template <class F>
-HWY_NOINLINE void transform_output(const BoundEpilogue& epilogue, const float* products,
-                                   int64_t product, int64_t column, int64_t count,
-                                   const Target& target) {
+HWY_NOINLINE void transform_output(const BoundEpilogue& epilogue, const float* bias,
+                                   const float* products, int64_t product, int64_t channel,
+                                   int64_t count, const Target& target) {
   const D d;
   const int64_t lanes = vector_lanes();
   const V lo = hn::Set(d, epilogue.lo), hi = hn::Set(d, epilogue.hi);
   int64_t c = 0;
   for (; c + lanes <= count; c += lanes) {
-    transform_output_vector<F, false>(products + c, product, epilogue.bias + column + c, lo, hi, 0,
-                                      target, column + c);
+    transform_output_vector<F, false>(products + c, product, bias + c, lo, hi, 0, target,
+                                      channel + c);
   }
   if (c < count) {
-    transform_output_vector<F, true>(products + c, product, epilogue.bias + column + c, lo, hi,
-                                     static_cast<size_t>(count - c), target, column + c);
+    transform_output_vector<F, true>(products + c, product, bias + c, lo, hi,
+                                     static_cast<size_t>(count - c), target, channel + c);
   }
   if (!epilogue.has_tail()) return;
   for (int64_t i = 0; i < target.rows; ++i) {
     for (int64_t j = 0; j < target.columns; ++j) {
       const int64_t at = i * target.dst_row + j * target.dst_pixel;
-      apply_tail(epilogue, target.pixel + at / target.dst_pixel, column, target.dst + at + column,
+      apply_tail(epilogue, target.pixel + at / target.dst_pixel, channel, target.dst + at + channel,
                  count);
     }
   }
@@ -409,6 +409,10 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
   if (!epilogue.residual) residual = nullptr;
   std::memset(zeros, 0, static_cast<size_t>(s.ic) * sizeof(float));
 
+  packed += block.group * winograd_matrices(kForm) * s.ic * panels.padded();
+  src += block.group * s.ic;
+  const float* bias = epilogue.bias + block.group * panels.padded();
+
   TileAt at(grid, block.tile);
   for (int64_t i = 0; i < block.tiles; ++i, at.advance(grid)) {
     transform_input<F>(s, scratch, src, zeros, at, inputs + i * scratch.row);
@@ -419,15 +423,16 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
     const int64_t column = panel * panels.width();
     if constexpr (kLate) {
       multiply_panel_late<F>(scratch, slices, pieces, vectors, inputs,
-                             packed + kForm.taps() * s.ic * column, products, transformed);
+                             packed + winograd_matrices(kForm) * s.ic * column, products,
+                             transformed);
     } else {
       multiply_panel<F>(scratch, slices, pieces, vectors, inputs,
-                        packed + kForm.points() * s.ic * column, products);
+                        packed + winograd_matrices(kForm) * s.ic * column, products);
     }
     at = TileAt(grid, block.tile);
     for (int64_t i = 0; i < block.tiles; ++i, at.advance(grid)) {
-      transform_output<F>(epilogue, products + i * scratch.tile, scratch.product, column,
-                          std::min(s.oc - column, panels.width()),
+      transform_output<F>(epilogue, bias + column, products + i * scratch.tile, scratch.product,
+                          block.group * s.oc + column, std::min(s.oc - column, panels.width()),
                           target_of<F>(s, at, residual, dst));
     }
   }
@@ -465,8 +470,8 @@ HWY_EXPORT(select_function);
 
 bool winograd_fits(const IgemmShape& shape, const WinogradForm& form) {
   const auto& [z, y, x] = shape.axis;
-  if (shape.groups != 1 || z.taps != 1 || z.stride != 1 || z.origin != 0 || z.in != z.out ||
-      z.dst_step != 1 || z.dst_size != z.out) {
+  if (z.taps != 1 || z.stride != 1 || z.origin != 0 || z.in != z.out || z.dst_step != 1 ||
+      z.dst_size != z.out) {
     return false;
   }
   const auto axis_fits = [](const IgemmAxis& axis, const WinogradAxis& f) {
@@ -482,8 +487,7 @@ int64_t winograd_tiles(const IgemmShape& shape, const WinogradForm& form) {
 
 size_t winograd_packed_size(const IgemmShape& shape, const WinogradForm& form) {
   const Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
-  const int64_t matrices = form.late ? form.taps() : form.points();
-  return static_cast<size_t>(matrices * shape.ic * panels.padded());
+  return static_cast<size_t>(shape.groups * winograd_matrices(form) * shape.ic * panels.padded());
 }
 
 size_t winograd_scratch_bytes(const IgemmShape& shape, const WinogradForm& form, int64_t tiles) {

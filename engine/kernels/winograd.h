@@ -16,10 +16,11 @@ struct WinogradAxis {
   bool operator==(const WinogradAxis&) const = default;
 };
 
-/// How a convolution of stride 1, dilation 1 and one group is computed: its output is cut into
-/// tiles of y.out x x.out pixels, each of which takes points() products of matrices instead of
-/// y.out * y.taps * x.out * x.taps. Tiles are numbered as (image, tile row, tile column), where an
-/// image is a plane of axes 1 and 2; those at the lower and right border may hang over.
+/// How a convolution of stride 1 and dilation 1 is computed, each group by itself: its output is
+/// cut into tiles of y.out x x.out pixels, each of which takes points() products of matrices
+/// instead of y.out * y.taps * x.out * x.taps. Tiles are numbered as (image, tile row, tile
+/// column), where an image is a plane of axes 1 and 2; those at the lower and right border may hang
+/// over.
 struct WinogradForm {
   WinogradAxis y, x;
   /// Weights are kept as they are, and transformed each time that they are read: that takes a
@@ -37,17 +38,24 @@ bool winograd_fits(const IgemmShape& shape, const WinogradForm& form);
 /// Tiles of all images.
 int64_t winograd_tiles(const IgemmShape& shape, const WinogradForm& form);
 
+/// Of a panel's weights as they are packed, [ic][width of the panel].
+constexpr int64_t winograd_matrices(const WinogradForm& form) {
+  return form.late ? form.taps() : form.points();
+}
+
 /// Floats that the packed weights take on this CPU.
 size_t winograd_packed_size(const IgemmShape& shape, const WinogradForm& form);
 
 /// Packs the weights of some columns; operands as igemm_pack_columns(), but `packed` is zeroed.
-/// Layout, with panels as those of the implicit GEMM: [panel][points][ic][width of the panel],
-/// transformed in double and rounded once, or, late, [panel][ic][taps][width of the panel].
+/// Layout, with panels as those of the implicit GEMM: [group][panel][points][ic][width of the
+/// panel], transformed in double and rounded once, or, late, [group][panel][ic][taps][width of the
+/// panel].
 void winograd_pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights& weights,
                    const IgemmColumns& columns, float* packed);
 
-/// Part of the output: tiles [tile, tile + tiles), panels [panel, panel + panels).
+/// Part of the output: tiles [tile, tile + tiles), panels [panel, panel + panels) of a group.
 struct WinogradBlock {
+  int64_t group = 0;
   int64_t tile = 0, tiles = 0;
   int64_t panel = 0, panels = 0;
 };

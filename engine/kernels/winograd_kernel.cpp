@@ -13,8 +13,8 @@ int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// The blocks of a run.
 struct Split {
-  int64_t tile_blocks = 0, panel_blocks = 1;
-  int64_t tasks() const { return tile_blocks * panel_blocks; }
+  int64_t tile_blocks = 0, panel_blocks = 1, groups = 1;
+  int64_t tasks() const { return tile_blocks * panel_blocks * groups; }
 };
 
 class WinogradKernel final : public Kernel {
@@ -36,8 +36,9 @@ class WinogradKernel final : public Kernel {
     const float* src = args.in[operands_.src];
     const float* residual = operands_.residual < 0 ? nullptr : args.in[operands_.residual];
     team.for_each(s.tasks(), [&](int64_t task, int worker) {
-      const int64_t p = task % s.panel_blocks, t = task / s.panel_blocks;
+      const int64_t p = task % s.panel_blocks, t = task / s.panel_blocks % s.tile_blocks;
       WinogradBlock block;
+      block.group = task / s.panel_blocks / s.tile_blocks;
       block.tile = t * tiles_ / s.tile_blocks;
       block.tiles = (t + 1) * tiles_ / s.tile_blocks - block.tile;
       block.panel = p * panels_ / s.panel_blocks;
@@ -56,10 +57,13 @@ class WinogradKernel final : public Kernel {
   Split split(int threads) const {
     constexpr int64_t kFewTiles = 28;
     Split s;
+    s.groups = part_.shape.groups;
     s.tile_blocks = divide_up(tiles_, block_tiles_);
     if (threads == 1 || s.tile_blocks == 0) return s;
+    // So many groups need not be a multiple of the threads.
+    constexpr int64_t kMany = 8;
+    if (s.tasks() % threads == 0 || s.groups >= kMany * threads) return s;
     const int64_t even = divide_up(s.tile_blocks, threads) * threads;
-    if (even == s.tile_blocks) return s;
     if (!late_ && tiles_ / even >= kFewTiles) {
       s.tile_blocks = even;
     } else {
@@ -144,7 +148,8 @@ int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form) 
   // fill L2.
   constexpr size_t kNearWeights = 1 << 20;
   constexpr int64_t kNearTiles = 14, kFarFloats = 56 * 36;
-  const bool near = !form.late && winograd_packed_size(shape, form) * sizeof(float) <= kNearWeights;
+  const size_t weights = winograd_packed_size(shape, form) / static_cast<size_t>(shape.groups);
+  const bool near = !form.late && weights * sizeof(float) <= kNearWeights;
   const int64_t all = std::max<int64_t>(winograd_tiles(shape, form), 1);
   return divide_up(all, divide_up(all, near ? kNearTiles : kFarFloats / form.points()));
 }

@@ -135,6 +135,7 @@ HWY_EXPORT(pack_late);
 
 void winograd_pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights& weights,
                    const IgemmColumns& columns, float* packed) {
+  packed += columns.group * winograd_matrices(form) * shape.ic * igemm_padded_columns(shape);
   if (form.late) {
     HWY_DYNAMIC_DISPATCH(pack_late)(shape, form, weights, columns, packed);
   } else {

@@ -383,6 +383,77 @@ TEST_CASE("winograd's kernel gives the same bits for every team", "[winograd]") 
   });
 }
 
+TEST_CASE("winograd computes a group like a convolution of its own", "[winograd]") {
+  const WinogradForm form = any_form();
+  constexpr int64_t kGroups = 3;
+  const int64_t ic = 24, oc = GENERATE(20, 40);
+  std::vector<Problem> alone;
+  for (unsigned g = 0; g < kGroups; ++g) {
+    Problem& p = alone.emplace_back(2, ic, oc, 9, 11, 1, form);
+    p.x = random_floats(static_cast<int64_t>(p.x.size()), 10 + g);
+    p.w = random_floats(static_cast<int64_t>(p.w.size()), 20 + g);
+    p.bias = random_floats(oc, 30 + g);
+    p.residual = random_floats(static_cast<int64_t>(p.residual.size()), 40 + g);
+    p.has_residual = true;
+  }
+  const std::vector<float> scale = random_floats(kGroups * oc, 50);
+  const std::vector<float> shift = random_floats(kGroups * oc, 51);
+  const auto together = [&](std::vector<float> Problem::*member, int64_t channels) {
+    std::vector<float> all;
+    for (size_t i = 0; i < (alone[0].*member).size(); i += static_cast<size_t>(channels)) {
+      for (const Problem& p : alone) {
+        const auto from = (p.*member).begin() + static_cast<std::ptrdiff_t>(i);
+        all.insert(all.end(), from, from + channels);
+      }
+    }
+    return all;
+  };
+  const std::vector<float> x = together(&Problem::x, ic), bias = together(&Problem::bias, oc);
+  const std::vector<float> residual = together(&Problem::residual, oc);
+  IgemmShape shape = alone[0].shape();
+  shape.groups = kGroups;
+  shape.src_pixel *= kGroups;
+  shape.dst_pixel *= kGroups;
+  shape.residual_pixel *= kGroups;
+  test::for_each_target([&] {
+    AlignedBuffer weights(winograd_packed_size(shape, form) * sizeof(float));
+    AlignedBuffer packed_bias(static_cast<size_t>(kGroups * igemm_padded_columns(shape)) *
+                              sizeof(float));
+    igemm_pack_bias(shape, bias.data(), packed_bias.floats());
+    std::vector<float> expected(residual.size());
+    for (int64_t g = 0; g < kGroups; ++g) {
+      const Problem& p = alone[static_cast<size_t>(g)];
+      std::vector<int64_t> offsets;
+      winograd_pack(shape, form, weights_of(p, offsets), {.group = g, .count = oc},
+                    weights.floats());
+      BoundEpilogue epilogue;
+      epilogue.scale = scale.data() + g * oc;
+      epilogue.shift = shift.data() + g * oc;
+      const std::vector<float> y =
+          run(p, form, winograd_tiles(p.shape(), form), 1000, 0, 0, epilogue);
+      for (int64_t i = 0; i < p.pixels(); ++i) {
+        std::copy_n(y.begin() + i * oc, oc, expected.begin() + (i * kGroups + g) * oc);
+      }
+    }
+    IgemmPart part{shape, weights.floats(), {}};
+    part.epilogue.bias = packed_bias.floats();
+    part.epilogue.residual = true;
+    part.epilogue.scale = scale.data();
+    part.epilogue.shift = shift.data();
+    const auto kernel = make_winograd(form, part, {.src = 0, .residual = 1}, nullptr, 7);
+    for (const int threads : {1, 2, 5}) {
+      AlignedBuffer scratch(static_cast<size_t>(threads) *
+                            winograd_bytes_per_thread(form, shape, 7));
+      std::vector<float> y(expected.size(), kGuard);
+      const float* in[] = {x.data(), residual.data()};
+      float* out = y.data();
+      testing::ReversedTeam team(threads);
+      kernel->run({in, &out, scratch.data()}, team);
+      CHECK(y == expected);
+    }
+  });
+}
+
 TEST_CASE("winograd spreads NaN and infinity within a tile and hides none", "[winograd]") {
   const WinogradForm form = any_form();
   const float bad = GENERATE(kNan, std::numeric_limits<float>::infinity());
@@ -469,7 +540,7 @@ TEST_CASE("winograd is never chosen for other convolutions", "[winograd]") {
   CHECK(without([](IgemmShape& s) { s.axis[0].taps = 3; }));
   CHECK(without([](IgemmShape& s) { s.axis[1].dst_step = 2; }));
   CHECK(without([](IgemmShape& s) { s.axis[2].dst_origin = 1; }));
-  CHECK(without([](IgemmShape& s) { s.groups = 2; }));
+  CHECK(without([](IgemmShape& s) { s.groups = 16, s.ic = s.oc = 4; }));
 }
 
 }  // namespace
