@@ -27,7 +27,7 @@ inline bool shares_vectors(const IgemmShape& shape, int64_t lanes) { return shap
 struct Vectors {
   int64_t lanes, span, per_span;
 
-  Vectors(const IgemmShape& shape, int64_t lanes) : lanes(lanes) {
+  Vectors(const IgemmShape& shape, int64_t vector_lanes) : lanes(vector_lanes) {
     span = shares_vectors(shape, lanes) ? output_channels(shape) : shape.oc;
     per_span = (span + lanes - 1) / lanes;
   }
