@@ -63,6 +63,17 @@ struct Columns {
   }
 };
 
+/// Adds the input of column `i` to the sums of those adjacent pixels that see it.
+template <int kPixels, int kTaps, int kStride, class V>
+HWY_INLINE void add_column(int i, V value, const V* weight, V* sum) {
+  HWY_UNROLL(32)
+  for (int t = 0; t < kTaps; ++t) {
+    const int offset = i - t, p = offset / kStride;
+    if (offset < 0 || offset % kStride != 0 || p >= kPixels) continue;
+    sum[p] = hn::MulAdd(value, weight[t], sum[p]);
+  }
+}
+
 /// The sums of adjacent pixels from `ox` on.
 template <int kPixels>
 HWY_INLINE void store_sums(const ConvLine& line, const hn::Vec<hn::ScalableTag<float>>* sums,

@@ -153,30 +153,23 @@ struct DepthwiseTile {
     const float* from = rows.src + columns.first * s.src_pixel + c;
     const float* w = line.packed + rows.y0 * kTaps * padded + c;
     for (int64_t y = rows.y0; y < rows.y1; ++y, from += rows.row, w += kTaps * padded) {
-      V weight[kTaps][kVecs];
+      V weight[kVecs][kTaps];
       HWY_UNROLL(32)
       for (int t = 0; t < kTaps; ++t) {
         HWY_UNROLL(32)
-        for (int v = 0; v < kVecs; ++v) weight[t][v] = hn::LoadU(d, w + t * padded + v * lanes());
+        for (int v = 0; v < kVecs; ++v) weight[v][t] = hn::LoadU(d, w + t * padded + v * lanes());
       }
       const float* at = from;
       // Each input is loaded once for all pixels.
       HWY_UNROLL(32)
       for (int i = 0; i < kColumns; ++i, at += s.src_pixel) {
         if (columns.outside(i)) continue;
-        V value[kVecs];
         HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) {
-          value[v] = hn::LoadU(d, at + v * lanes());
+          const V value = hn::LoadU(d, at + v * lanes());
           // The next vectors of channels; the processor does not foresee so many pixels.
           if (y + 1 == rows.y1) __builtin_prefetch(at + (kVecs + v) * lanes(), 0, 3);
-        }
-        HWY_UNROLL(32)
-        for (int t = 0; t < kTaps; ++t) {
-          const int offset = i - t, p = offset / kStride;
-          if (offset < 0 || offset % kStride != 0 || p >= kPixels) continue;
-          HWY_UNROLL(32)
-          for (int v = 0; v < kVecs; ++v) sum[v][p] = hn::MulAdd(value[v], weight[t][v], sum[v][p]);
+          add_column<kPixels, kTaps, kStride>(i, value, weight[v], sum[v]);
         }
       }
     }

@@ -68,17 +68,6 @@ int64_t lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
 /// beside them, fit into the registers.
 constexpr int kMostPixels = HWY_TARGET <= HWY_AVX3 ? 14 : 10;
 
-/// Adds the input of column `i` of a tile to the pixels that see it.
-template <int kPixels, int kStride>
-HWY_INLINE void add_column(int i, V value, const V* weight, V* sum) {
-  HWY_UNROLL(32)
-  for (int t = 0; t < kTaps; ++t) {
-    const int offset = i - t, p = offset / kStride;
-    if (offset < 0 || offset % kStride != 0 || p >= kPixels) continue;
-    sum[p] = hn::MulAdd(value, weight[t], sum[p]);
-  }
-}
-
 /// Groups share vectors: inputs are permuted so that a channel of each group meets all lanes of the
 /// group.
 template <int kStride>
@@ -127,7 +116,7 @@ struct PermutedTile {
         for (int i = 0; i < kColumns; ++i, at += s.src_pixel) {
           if (columns.outside(i)) continue;
           const V value = hn::TableLookupLanes(hn::LoadU(d, at), order);
-          add_column<kPixels, kStride>(i, value, weight, sum);
+          add_column<kPixels, kTaps, kStride>(i, value, weight, sum);
         }
       }
     }
@@ -177,7 +166,8 @@ HWY_NOINLINE void run_broadcast_tile(const BroadcastTile& tile) {
       for (int i = 0; i < kColumns; ++i) {
         const V value = hn::Set(d, base[i / 4][i % 4 == 3 ? ic3 : i % 4 * ic]);
         HWY_UNROLL(32)
-        for (int v = 0; v < kVecs; ++v) add_column<kPixels, kStride>(i, value, weight[v], sum[v]);
+        for (int v = 0; v < kVecs; ++v)
+          add_column<kPixels, kTaps, kStride>(i, value, weight[v], sum[v]);
       }
       HWY_UNROLL(32)
       for (int i = 0; i < kBases; ++i) ++base[i];

@@ -528,6 +528,9 @@ TEST_CASE("winograd is chosen for 5x5 and for rows and columns of taps", "[winog
 TEST_CASE("winograd is never chosen for other convolutions", "[winograd]") {
   const IgemmShape good = square_layer(1, 64, 56, 64);
   REQUIRE(winograd_choice(good, false));
+  IgemmShape groups = good;
+  groups.groups = 2;
+  REQUIRE(winograd_choice(groups, false));
   const auto without = [&](auto change) {
     IgemmShape shape = good;
     change(shape);
