@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/row_sums.h"
 #include "engine/kernels/share_work.h"
 
@@ -17,8 +18,6 @@ constexpr int64_t kMinChunk = 64;
 /// Threads share out channels by so many: the panel of a matrix product, whose output is read, with
 /// the largest vectors.
 constexpr int64_t kLeastShare = 32;
-
-int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
 class ConvLines final : public Kernel, public RowSummer {
  public:

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/base/ceil_div.h"
 #include "engine/base/fail.h"
 #include "engine/kernels/dispatch.h"
 
@@ -197,8 +198,6 @@ constexpr size_t kMaxOuter = 64;  // PyTorch has at most 64 dimensions.
 constexpr int64_t kTaskElements = 16384;
 /// Edge of a transposed block: 64 rows of 256 bytes fit the first-level cache and its TLB.
 constexpr int64_t kTile = 64;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// Axes of size 1 dropped, sorted from slow to fast in the destination, and merged where both ends
 /// allow it.

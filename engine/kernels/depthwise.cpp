@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/dispatch.h"
 #include "engine/kernels/parts.h"
 
@@ -24,9 +25,7 @@ using V = hn::Vec<D>;
 int64_t lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
 
 /// From the weights of one tap to those of the next.
-int64_t padded_channels(const IgemmShape& s) {
-  return (output_channels(s) + lanes() - 1) / lanes() * lanes();
-}
+int64_t padded_channels(const IgemmShape& s) { return round_up(output_channels(s), lanes()); }
 
 /// Output pixels [ox, ox + kPixels), which all see the taps [t0, t1) of axis 2.
 template <int kPixels>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/copy.h"
 
 namespace plica {
@@ -19,7 +20,7 @@ class GatherKernel : public Kernel {
     const auto count = static_cast<int64_t>(places_.size());
     places_per_task_ =
         std::clamp<int64_t>(kTaskElements / elements, 1, std::max<int64_t>(count, 1));
-    groups_ = (count + places_per_task_ - 1) / places_per_task_;
+    groups_ = ceil_div(count, places_per_task_);
   }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {

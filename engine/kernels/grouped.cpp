@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -29,11 +30,11 @@ struct Vectors {
 
   Vectors(const IgemmShape& shape, int64_t vector_lanes) : lanes(vector_lanes) {
     span = shares_vectors(shape, lanes) ? output_channels(shape) : shape.oc;
-    per_span = (span + lanes - 1) / lanes;
+    per_span = ceil_div(span, lanes);
   }
   /// The vector that begins at this channel, or, at the end of a span, would begin there.
   int64_t index(int64_t channel) const {
-    return channel / span * per_span + (channel % span + lanes - 1) / lanes;
+    return channel / span * per_span + ceil_div(channel % span, lanes);
   }
   int64_t channel(int64_t index) const {
     return index / per_span * span + std::min(index % per_span * lanes, span - lanes);

@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/dispatch.h"
 #include "engine/kernels/panels.h"
 #include "engine/kernels/parts.h"
@@ -32,13 +33,13 @@ inline int64_t slice_depth(const IgemmShape& shape) {
   const int64_t most = pixels ? 1024 : 512;
   const int64_t depth = shape.depth();
   if (depth <= most) return std::max<int64_t>(depth, 1);
-  const int64_t slices = (depth + most - 1) / most;
-  return ((depth + slices - 1) / slices + 7) / 8 * 8;
+  const int64_t slices = ceil_div(depth, most);
+  return round_up(ceil_div(depth, slices), 8);
 }
 
 inline int64_t slice_count(const IgemmShape& shape) {
   const int64_t depth = shape.depth(), slice = slice_depth(shape);
-  return depth == 0 ? 1 : (depth + slice - 1) / slice;
+  return depth == 0 ? 1 : ceil_div(depth, slice);
 }
 
 /// From one row of the gathered source to the next: a slice of K in whole cache lines, and a vector
@@ -208,7 +209,7 @@ void run_panels(int64_t rows, int64_t wide, int64_t vectors, Tiles tiles) {
   // While the tiles of a panel are computed, the next panel comes from memory.
   if (rows > kPairRows) {
     const int64_t width = wide * 2 * static_cast<int64_t>(hn::Lanes(D()));
-    tiles.next_step = (kTileUnroll * width + heights.count - 1) / heights.count;
+    tiles.next_step = ceil_div(kTileUnroll * width, heights.count);
   }
   // All tiles of a height in one call.
   for (int64_t i = 0; i < heights.count; i += tiles.count) {
@@ -246,7 +247,7 @@ void run_by_rows(int64_t rows, int64_t panels, Tiles tiles) {
     if (tiles.residual && i + 1 < heights.count) {
       // Of the next rows, the columns of all panels in one go.
       tiles.next = tiles.residual + tiles.residual_offset[height];
-      tiles.next_step = (kTileUnroll * height * width + tiles.depth - 1) / tiles.depth;
+      tiles.next_step = ceil_div(kTileUnroll * height * width, tiles.depth);
     }
     kTiles[1][height - 1](tiles);
     tiles.a = tiles.a_after;

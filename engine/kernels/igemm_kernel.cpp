@@ -4,12 +4,11 @@
 #include <utility>
 
 #include "engine/base/aligned_buffer.h"
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/share_work.h"
 
 namespace plica {
 namespace {
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// How one part is cut into blocks.
 struct Split {
@@ -22,8 +21,8 @@ struct Split {
 /// leave threads idle.
 Split split_panels(const IgemmShape& shape, IgemmTile tile, int threads) {
   constexpr int64_t kBlocksPerThread = 4;
-  const int64_t panels = divide_up(shape.oc, tile.panel), wanted = threads * kBlocksPerThread;
-  Split split{1, std::min(panels, divide_up(wanted, shape.groups)), shape.groups, true};
+  const int64_t panels = ceil_div(shape.oc, tile.panel), wanted = threads * kBlocksPerThread;
+  Split split{1, std::min(panels, ceil_div(wanted, shape.groups)), shape.groups, true};
   const bool uneven = panels * shape.groups % threads != 0;
   if (uneven && panels * shape.groups < 2 * wanted) {
     split.row_blocks = std::clamp<int64_t>(shape.rows() / tile.rows, 1, threads);
@@ -37,29 +36,29 @@ Split split(const IgemmShape& shape, IgemmTile tile, int threads) {
   // Inputs that have to be gathered cost more than weights, and than an uneven end.
   const bool gathers = shape.taps() > 1;
   const int64_t blocks_per_thread = gathers ? 1 : 3;
-  const int64_t rows = shape.rows(), panels = divide_up(shape.oc, tile.panel);
+  const int64_t rows = shape.rows(), panels = ceil_div(shape.oc, tile.panel);
   if (rows == 0 || panels == 0) return {};
   if (!gathers && shares_channels(rows, threads)) return split_panels(shape, tile, threads);
-  Split best{divide_up(rows, igemm_max_rows(shape)), 1, shape.groups};
+  Split best{ceil_div(rows, igemm_max_rows(shape)), 1, shape.groups};
   const int64_t wanted = threads == 1 ? 1 : threads * blocks_per_thread;
   if (best.tasks() >= wanted) return best;
   const int64_t inputs = rows * (gathers ? 3 : 1);
   // A block of rows should still have a few tiles of them.
   const int64_t most = std::max(best.row_blocks, std::min(rows / (4 * tile.rows), wanted));
   const auto cost = [&](const Split& s) {
-    const int64_t idle = divide_up(wanted, std::min(wanted, s.tasks()));
+    const int64_t idle = ceil_div(wanted, std::min(wanted, s.tasks()));
     return idle * (s.row_blocks * shape.oc + s.panel_blocks * inputs);
   };
   const int64_t least = best.row_blocks;
   for (Split next = best; next.row_blocks <= most; ++next.row_blocks) {
-    next.panel_blocks = std::min(panels, divide_up(wanted, next.groups * next.row_blocks));
+    next.panel_blocks = std::min(panels, ceil_div(wanted, next.groups * next.row_blocks));
     if (next.row_blocks == least || cost(next) < cost(best)) best = next;
   }
   return best;
 }
 
 IgemmBlock block_of(const IgemmShape& shape, IgemmTile tile, const Split& s, int64_t task) {
-  const int64_t panels = divide_up(shape.oc, tile.panel);
+  const int64_t panels = ceil_div(shape.oc, tile.panel);
   IgemmBlock block;
   block.group = task / (s.row_blocks * s.panel_blocks);
   task %= s.row_blocks * s.panel_blocks;
@@ -127,10 +126,10 @@ class IgemmKernel final : public Kernel {
     const int64_t width = part.shape.axis[2].out;
     const int64_t first = (image * rows_.out_rows + out.begin) * width;
     const int64_t pixels = out.count() * width;
-    const int64_t blocks = divide_up(pixels, igemm_max_rows(part.shape));
+    const int64_t blocks = ceil_div(pixels, igemm_max_rows(part.shape));
     const float* residual = operands_.residual < 0 ? nullptr : args.in[operands_.residual];
     IgemmBlock block;
-    block.panels = divide_up(part.shape.oc, tile_.panel);
+    block.panels = ceil_div(part.shape.oc, tile_.panel);
     for (block.group = 0; block.group < part.shape.groups; ++block.group) {
       for (int64_t i = 0; i < blocks; ++i) {
         const int64_t begin = i * pixels / blocks;

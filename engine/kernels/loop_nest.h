@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/ceil_div.h"
 #include "engine/base/fail.h"
 #include "engine/base/tensor_desc.h"
 
@@ -36,14 +37,14 @@ class LoopNest {
     outer_ = std::move(axes);
     block_cols_ = std::min(cols_.size, kTaskElements);
     block_rows_ = std::min(rows_.size, std::max<int64_t>(1, kTaskElements / block_cols_));
-    col_blocks_ = (cols_.size + block_cols_ - 1) / block_cols_;
-    row_blocks_ = (rows_.size + block_rows_ - 1) / block_rows_;
+    col_blocks_ = ceil_div(cols_.size, block_cols_);
+    row_blocks_ = ceil_div(rows_.size, block_rows_);
     units_ = col_blocks_ * row_blocks_;
     for (const Axis& axis : outer_) units_ *= axis.size;
     units_per_task_ = std::max<int64_t>(1, kTaskElements / (block_cols_ * block_rows_));
   }
 
-  int64_t tasks() const { return (units_ + units_per_task_ - 1) / units_per_task_; }
+  int64_t tasks() const { return ceil_div(units_, units_per_task_); }
   /// The operand's stride in the innermost loop.
   int64_t inner_stride(size_t operand) const { return cols_.strides[operand]; }
   /// One loop over all elements.

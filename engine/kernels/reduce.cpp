@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -255,9 +256,9 @@ class ReduceKernel final : public Kernel {
       block_ = std::clamp<int64_t>(4096 / std::max<int64_t>(elements_, 1), 1, kBlock);
     }
     for (const Axis& axis : outer_) outer_size_ *= axis.size;
-    blocks_ = width_ < 0    ? (outer_size_ + block_ - 1) / block_
+    blocks_ = width_ < 0    ? ceil_div(outer_size_, block_)
               : width_ == 0 ? 0
-                            : (width_ + block_ - 1) / block_;
+                            : ceil_div(width_, block_);
   }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -133,7 +134,7 @@ class ResizeKernel : public Kernel {
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const float* src = args.in[0];
     float* dst = args.out[0];
-    team.for_each((rows_ + rows_per_task_ - 1) / rows_per_task_, [&](int64_t task, int) {
+    team.for_each(ceil_div(rows_, rows_per_task_), [&](int64_t task, int) {
       const int64_t end = std::min(rows_, (task + 1) * rows_per_task_);
       for (int64_t row = task * rows_per_task_; row < end; ++row) run_row(src, dst, row);
     });

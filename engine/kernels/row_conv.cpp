@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/dispatch.h"
 #include "engine/kernels/parts.h"
 
@@ -364,7 +365,7 @@ BandFn band_function() {
 
 int64_t padded_columns(const IgemmShape& shape) {
   const int64_t lanes = HWY_DYNAMIC_DISPATCH(vector_lanes)();
-  return (shape.oc + lanes - 1) / lanes * lanes;
+  return round_up(shape.oc, lanes);
 }
 
 class RowConvKernel final : public Kernel {
@@ -384,7 +385,7 @@ class RowConvKernel final : public Kernel {
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const int64_t height = conv_.shape.axis[1].out;
-    const int64_t bands = (height + row_conv::kBandRows - 1) / row_conv::kBandRows;
+    const int64_t bands = ceil_div(height, row_conv::kBandRows);
     team.for_each(conv_.shape.n * bands, [&](int64_t task, int worker) {
       const int64_t band = task % bands;
       const int64_t begin = band * height / bands, end = (band + 1) * height / bands;

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -163,7 +164,7 @@ class SoftmaxKernel final : public Kernel {
       rows_ = contiguous(along_);
     }
     block_ = std::min<int64_t>(width_, 64);
-    blocks_ = block_ == 0 ? 0 : (width_ + block_ - 1) / block_;
+    blocks_ = block_ == 0 ? 0 : ceil_div(width_, block_);
     for (const Axis& a : outer_) outer_size_ *= a.size;
     // Outputs of one task: enough work to be worth handing over.
     group_ = std::max<int64_t>(1, 1024 / std::max<int64_t>(1, along_.size * block_));
@@ -172,7 +173,7 @@ class SoftmaxKernel final : public Kernel {
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const int64_t count = outer_size_ * blocks_;
     if (along_.size == 0) return;
-    team.for_each((count + group_ - 1) / group_, [&](int64_t task, int) {
+    team.for_each(ceil_div(count, group_), [&](int64_t task, int) {
       const int64_t end = std::min(count, (task + 1) * group_);
       for (int64_t i = task * group_; i < end; ++i) one(args.in[0], args.out[0], i);
     });

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/dispatch.h"
 #include "engine/kernels/panels.h"
 #include "engine/kernels/parts.h"
@@ -18,8 +19,6 @@
 #define PLICA_WINOGRAD_ONCE
 namespace plica::winograd {
 
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 /// The depth is summed in slices of this at most, which bounds the rounding error.
 inline constexpr int64_t kMaxSlice = 128;
 /// How tiles lie on the images.
@@ -27,8 +26,8 @@ struct Grid {
   int64_t rows, columns, images;
 
   Grid(const IgemmShape& s, const WinogradForm& form)
-      : rows(divide_up(s.axis[1].out, form.y.out)),
-        columns(divide_up(s.axis[2].out, form.x.out)),
+      : rows(ceil_div(s.axis[1].out, form.y.out)),
+        columns(ceil_div(s.axis[2].out, form.x.out)),
         images(s.n * s.axis[0].out) {}
   int64_t tiles() const { return rows * columns * images; }
 };
@@ -60,7 +59,7 @@ struct Scratch {
   Scratch(const IgemmShape& s, const WinogradForm& form, int64_t lanes, int64_t tiles) {
     // A cache line more than a multiple of the vector length keeps the rows of a register tile from
     // fighting for the same sets of the cache.
-    row = divide_up(s.ic, 16) * 16 + 16;
+    row = round_up(s.ic, 16) + 16;
     plane = tiles * row;
     product = 2 * lanes;
     tile = form.points() * product;
@@ -247,7 +246,7 @@ template <class F>
 void multiply_panel(const Scratch& scratch, const Parts& slices, const Parts& pieces, int vectors,
                     const float* inputs, const float* weights, float* products) {
   const int64_t width = vectors * vector_lanes();
-  const int64_t next_step = winograd::divide_up(kGemmUnroll * width, pieces.count);
+  const int64_t next_step = ceil_div(kGemmUnroll * width, pieces.count);
   for (int64_t point = 0; point < F::kRows * F::kColumns; ++point) {
     const float* from = inputs + point * scratch.plane;
     for (int64_t i = 0; i < slices.count; ++i) {
@@ -269,7 +268,7 @@ void multiply_panel_late(const Scratch& scratch, const Parts& slices, const Part
   constexpr auto kTransforms = weights_transforms<F>(std::make_integer_sequence<int, F::kRows>());
   constexpr int64_t kTaps = F::Y::kTaps * F::X::kTaps;
   const int64_t width = vectors * vector_lanes();
-  const int64_t next_step = winograd::divide_up(kGemmUnroll * width, pieces.count);
+  const int64_t next_step = ceil_div(kGemmUnroll * width, pieces.count);
   for (int64_t i = 0; i < slices.count; ++i) {
     const int64_t depth = slices.size(i);
     const float* next = weights + kTaps * depth * width;

@@ -5,11 +5,10 @@
 #include <utility>
 
 #include "engine/base/aligned_buffer.h"
+#include "engine/base/ceil_div.h"
 
 namespace plica {
 namespace {
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// The blocks of a run.
 struct Split {
@@ -27,7 +26,7 @@ class WinogradKernel final : public Kernel {
         late_(form.late),
         block_tiles_(block_tiles),
         tiles_(winograd_tiles(part.shape, form)),
-        panels_(divide_up(part.shape.oc, igemm_tile().panel)),
+        panels_(ceil_div(part.shape.oc, igemm_tile().panel)),
         bytes_per_thread_(winograd_bytes_per_thread(form, part.shape, block_tiles)),
         run_(winograd_function(form)) {}
 
@@ -58,12 +57,12 @@ class WinogradKernel final : public Kernel {
     constexpr int64_t kFewTiles = 28;
     Split s;
     s.groups = part_.shape.groups;
-    s.tile_blocks = divide_up(tiles_, block_tiles_);
+    s.tile_blocks = ceil_div(tiles_, block_tiles_);
     if (threads == 1 || s.tile_blocks == 0) return s;
     // So many groups need not be a multiple of the threads.
     constexpr int64_t kMany = 8;
     if (s.tasks() % threads == 0 || s.groups >= kMany * threads) return s;
-    const int64_t even = divide_up(s.tile_blocks, threads) * threads;
+    const int64_t even = round_up(s.tile_blocks, threads);
     if (!late_ && tiles_ / even >= kFewTiles) {
       s.tile_blocks = even;
     } else {
@@ -123,7 +122,7 @@ std::optional<WinogradForm> winograd_choice(const IgemmShape& shape, bool strict
   const auto ic = static_cast<double>(shape.ic);
   const auto oc = static_cast<double>(igemm_padded_columns(shape));
   // Transforms work on whole vectors.
-  const double vectors = static_cast<double>(divide_up(shape.ic, 16) * 16) + oc;
+  const double vectors = static_cast<double>(round_up(shape.ic, 16)) + oc;
   const auto taps = static_cast<double>(shape.taps());
   double best = taps * ic * oc * (static_cast<double>(shape.rows()) + kWeight);
   std::optional<WinogradForm> choice;
@@ -151,7 +150,7 @@ int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form) 
   const size_t weights = winograd_packed_size(shape, form) / static_cast<size_t>(shape.groups);
   const bool near = !form.late && weights * sizeof(float) <= kNearWeights;
   const int64_t all = std::max<int64_t>(winograd_tiles(shape, form), 1);
-  return divide_up(all, divide_up(all, near ? kNearTiles : kFarFloats / form.points()));
+  return ceil_div(all, ceil_div(all, near ? kNearTiles : kFarFloats / form.points()));
 }
 
 size_t winograd_bytes_per_thread(const WinogradForm& form, const IgemmShape& shape,

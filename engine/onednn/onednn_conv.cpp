@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/aligned_buffer.h"
+#include "engine/base/ceil_div.h"
 #include "engine/base/fail.h"
 #include "oneapi/dnnl/dnnl.hpp"
 
@@ -185,7 +186,7 @@ bool add_bands(Problem& p) {
   const int64_t positions = p.shape.axis[static_cast<size_t>(cut)].out;
   const int64_t most = p.rows >= 0 ? 1 : std::max<int64_t>(1, p.out_pixels() / kMinBandPixels);
   const int64_t count = std::min({kMaxBands, most, positions});
-  const int64_t step = (positions + count - 1) / count;
+  const int64_t step = ceil_div(positions, count);
   bool complete = true;
   for (int64_t at = 0; complete && at < positions; at += step) {
     complete = add_band(p, cut, at, std::min(positions, at + step));
@@ -333,7 +334,7 @@ class Conv final : public OnednnConv {
     return text;
   }
   size_t packed_size() const override {
-    return (problem_->weights.get_size() + sizeof(float) - 1) / sizeof(float);
+    return ceil_div(problem_->weights.get_size(), sizeof(float));
   }
   void pack(const IgemmWeights& weights, float* packed) const override;
   size_t bytes_per_thread() const override { return problem_->bytes_per_thread(); }
@@ -405,7 +406,7 @@ std::shared_ptr<const OnednnConv> OnednnConv::create(const IgemmShape& shape, bo
   });
   if (product) {
     p.rows = shape.n;
-    p.shape.n = (shape.n + kBlockRows - 1) / kBlockRows;
+    p.shape.n = ceil_div(shape.n, kBlockRows);
     IgemmAxis& axis = p.shape.axis[2];
     axis.in = axis.out = axis.dst_size = kBlockRows;
     axis.stride = 1;

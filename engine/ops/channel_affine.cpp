@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/base/ceil_div.h"
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/kernels/channel_affine.h"
@@ -139,9 +140,9 @@ class ChannelAffineKernel : public Kernel {
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const size_t width = std::max<size_t>(columns, 1);
     // Long rows (few channels of a large image) are cut, short ones gathered.
-    const size_t cuts = by_row ? (columns + kTaskElements - 1) / kTaskElements : 1;
+    const size_t cuts = by_row ? ceil_div(columns, kTaskElements) : 1;
     const size_t block = cuts > 1 ? 1 : std::max<size_t>(kTaskElements / width, 1);
-    const size_t blocks = (rows + block - 1) / block;
+    const size_t blocks = ceil_div(rows, block);
     team.for_each(static_cast<int64_t>(blocks * std::max<size_t>(cuts, 1)), [&](int64_t task, int) {
       const size_t row = static_cast<size_t>(task) / cuts * block;
       const size_t column = static_cast<size_t>(task) % cuts * kTaskElements;
@@ -242,7 +243,7 @@ void plan_channel_affine(StepBuilder& builder, const Affine& affine, const Epilo
       copies = std::clamp<size_t>(256 / channels, 1, std::max<size_t>(pixels, 1));
     }
     kernel->columns = channels * copies;
-    kernel->rows = (pixels + copies - 1) / copies;
+    kernel->rows = ceil_div(pixels, copies);
     kernel->last_columns = channels * (pixels - (kernel->rows ? kernel->rows - 1 : 0) * copies);
     if (copies > 1) kernel->src_stride = kernel->residual_stride = kernel->columns;
     if (copies == 1 && channels > 0 && shape.size() == 4) {

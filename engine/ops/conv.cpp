@@ -4,6 +4,7 @@
 #include <sstream>
 #include <utility>
 
+#include "engine/base/ceil_div.h"
 #include "engine/base/checked.h"
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
@@ -250,7 +251,7 @@ void Conv::evaluate(std::span<const Array* const> inputs, std::span<Array> outpu
   // Output columns whose input column is inside, for each kernel column.
   const auto columns = [&](int64_t kw) {
     const int64_t at = kw * g.dilation[2] - g.pad[2];
-    const int64_t first = at >= 0 ? 0 : (-at + g.stride[2] - 1) / g.stride[2];
+    const int64_t first = at >= 0 ? 0 : ceil_div(-at, g.stride[2]);
     const int64_t last = at >= g.in[2] ? 0 : (g.in[2] - 1 - at) / g.stride[2] + 1;
     return std::pair{first, std::min(last, g.out[2])};
   };

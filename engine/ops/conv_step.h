@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/ceil_div.h"
 #include "engine/base/fail.h"
 #include "engine/graph/step_builder.h"
 #include "engine/kernels/conv_method.h"
@@ -85,7 +86,7 @@ class PhasePacker {
     const int64_t panel = igemm_tile().panel;
     const int64_t panels = kPieceFloats / (phase_.weights.oc_stride * panel);
     columns_ = std::min(shape.oc, std::max<int64_t>(panels, 1) * panel);
-    pieces_of_group_ = (shape.oc + columns_ - 1) / columns_;
+    pieces_of_group_ = ceil_div(shape.oc, columns_);
     pieces_ = shape.groups * pieces_of_group_;
   }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <sstream>
 
+#include "engine/base/ceil_div.h"
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
@@ -27,7 +28,7 @@ class MlpKernel final : public Kernel {
         function_(mlp_function()) {}
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
-    const int64_t tasks = (rows_ + kRowsPerTask - 1) / kRowsPerTask;
+    const int64_t tasks = ceil_div(rows_, kRowsPerTask);
     team.for_each(tasks, [&](int64_t task, int worker) {
       const int64_t first = task * kRowsPerTask;
       auto* scratch =

@@ -1,4 +1,5 @@
 #include "engine/kernels/pool.h"
+#include "engine/base/ceil_div.h"
 
 #include <algorithm>
 #include <cmath>
@@ -262,12 +263,12 @@ class WindowPool final : public Pool {
 
   PoolAxis::Window window_at(size_t k, int64_t in, int64_t, int64_t position) const override {
     const int64_t start = position * stride_[k] - padding_[k];
-    const int64_t skipped = start < 0 ? (-start + dilation_[k] - 1) / dilation_[k] : 0;
+    const int64_t skipped = start < 0 ? ceil_div(-start, dilation_[k]) : 0;
     const int64_t first = start + skipped * dilation_[k];
     PoolAxis::Window window{0, 0, 1};
     if (first < in && skipped < kernel_[k]) {
       window.first = first;
-      window.count = std::min(kernel_[k] - skipped, (in - first + dilation_[k] - 1) / dilation_[k]);
+      window.count = std::min(kernel_[k] - skipped, ceil_div(in - first, dilation_[k]));
     }
     window.divisor =
         count_include_pad_ ? std::min(kernel_[k], in + padding_[k] - start) : window.count;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/base/aligned_buffer.h"
+#include "engine/base/ceil_div.h"
 #include "engine/base/fail.h"
 
 namespace plica {
@@ -155,7 +156,7 @@ size_t sample_prefix(const Graph& graph, const Bindings& bindings,
 }
 
 bool divides_evenly(int64_t samples, int threads) {
-  const int64_t rounds = (samples + threads - 1) / threads;
+  const int64_t rounds = ceil_div(samples, threads);
   return 4 * rounds * threads <= 5 * samples;
 }
 
