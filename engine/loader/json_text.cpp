@@ -3,10 +3,51 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <string>
+#include <type_traits>
+#include <vector>
 
+#include "engine/base/aligned_buffer.h"
 #include "engine/base/fail.h"
 
 namespace plica {
+
+/// What a document's values lie in. It is given back as a whole, and to the system: freed one by
+/// one among objects that stay, they would keep a graph's worth of memory from everyone.
+class JsonMemory {
+ public:
+  /// A copy that lives as long as this.
+  template <typename T>
+  std::span<const T> keep(std::span<const T> values) {
+    static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= alignof(std::max_align_t));
+    if (values.empty()) return {};
+    auto* const copy = reinterpret_cast<T*>(allocate(values.size_bytes()));
+    std::uninitialized_copy(values.begin(), values.end(), copy);
+    return {copy, values.size()};
+  }
+  std::string_view keep(std::string_view text) {
+    const std::span<const char> copy = keep(std::span(text.data(), text.size()));
+    return {copy.data(), copy.size()};
+  }
+
+ private:
+  static constexpr size_t kChunk = size_t{256} << 10;
+
+  std::byte* allocate(size_t bytes) {
+    constexpr size_t kAlign = alignof(std::max_align_t);
+    bytes = (bytes + kAlign - 1) / kAlign * kAlign;
+    if (chunks_.empty() || chunks_.back().size() - used_ < bytes) {
+      chunks_.emplace_back(std::max(bytes, kChunk));
+      used_ = 0;
+    }
+    used_ += bytes;
+    return chunks_.back().data() + used_ - bytes;
+  }
+
+  std::vector<AlignedBuffer> chunks_;
+  size_t used_ = 0;  // of the last chunk
+};
+
 namespace {
 
 /// Members that are searched one by one; more are sorted.
@@ -61,11 +102,11 @@ class Parser {
   explicit Parser(std::string_view text)
       : begin_(text.data()), at_(begin_), end_(begin_ + text.size()) {}
 
-  Json parse() {
-    Json root = value(0);
+  JsonDocument parse() {
+    const Json root = value(0);
     skip_space();
     if (at_ != end_) error("unexpected text behind the end");
-    return root;
+    return {root, std::move(memory_)};
   }
 
  private:
@@ -119,41 +160,50 @@ class Parser {
   Json array(size_t depth) {
     check_depth(depth);
     ++at_;
-    Json::Array items;
     skip_space();
-    if (take(']')) return Json(std::move(items));
+    if (take(']')) return Json(Json::Array());
+    const size_t first = items_.size();
     do {
-      items.push_back(value(depth));
+      items_.push_back(value(depth));
       skip_space();
     } while (take(','));
     expect(']');
-    return Json(std::move(items));
+    return Json(keep_from(first, items_));
   }
 
   Json object(size_t depth) {
     check_depth(depth);
     ++at_;
-    Json::Object object;
     skip_space();
-    if (take('}')) return Json(std::move(object));
+    if (take('}')) return Json(Json::Object());
+    const size_t first = members_.size();
     do {
       skip_space();
       if (!at('"')) error("expected a key in quotes", found());
-      std::string key = string();
+      const std::string_view key = string();
       expect(':');
-      object.members.emplace_back(std::move(key), value(depth));
+      members_.push_back({key, value(depth)});
       skip_space();
     } while (take(','));
     expect('}');
+    Json::Object object{keep_from(first, members_)};
     index(object);
-    return Json(std::move(object));
+    return Json(object);
+  }
+
+  /// Keeps the values that a list or object has put on a stack, and takes them off.
+  template <typename T>
+  std::span<const T> keep_from(size_t first, std::vector<T>& stack) {
+    const std::span<const T> kept = memory_->keep(std::span<const T>(stack).subspan(first));
+    stack.resize(first);
+    return kept;
   }
 
   /// Sorts the keys of a large object; throws for one that is there twice.
-  void index(Json::Object& object) const {
+  void index(Json::Object& object) {
     const auto& members = object.members;
     const auto check = [&](size_t a, size_t b) {
-      if (members[a].first == members[b].first) error("duplicate key '", members[a].first, "'");
+      if (members[a].key == members[b].key) error("duplicate key '", members[a].key, "'");
     };
     if (members.size() <= kFewMembers) {
       for (size_t i = 1; i < members.size(); ++i) {
@@ -161,22 +211,23 @@ class Parser {
       }
       return;
     }
-    std::vector<uint32_t>& order = object.by_key;
-    order.resize(members.size());
+    std::vector<uint32_t> order(members.size());
     for (uint32_t i = 0; i < members.size(); ++i) order[i] = i;
     std::sort(order.begin(), order.end(),
-              [&](uint32_t a, uint32_t b) { return members[a].first < members[b].first; });
+              [&](uint32_t a, uint32_t b) { return members[a].key < members[b].key; });
     for (size_t i = 1; i < members.size(); ++i) check(order[i], order[i - 1]);
+    object.by_key = memory_->keep(std::span<const uint32_t>(order)).data();
   }
 
-  std::string string() {
+  std::string_view string() {
     ++at_;
-    std::string text;
+    std::string& text = text_;
+    text.clear();
     while (true) {
       const char* const run = at_;
       while (at_ != end_ && is_plain(*at_)) ++at_;
       text.append(run, at_);
-      if (take('"')) return text;
+      if (take('"')) return memory_->keep(text);
       if (at_ == end_) error("a string is not closed");
       if (take('\\')) {
         escape(text);
@@ -256,6 +307,10 @@ class Parser {
   const char* const begin_;
   const char* at_;
   const char* const end_;
+  std::unique_ptr<JsonMemory> memory_ = std::make_unique<JsonMemory>();
+  std::vector<Json> items_;            // of lists that are not closed yet
+  std::vector<Json::Member> members_;  // of such objects
+  std::string text_;                   // the present string
 };
 
 [[noreturn]] void wrong_kind(std::string_view what, const char* expected, const Json& json) {
@@ -264,7 +319,13 @@ class Parser {
 
 }  // namespace
 
-Json parse_json(std::string_view text) { return Parser(text).parse(); }
+JsonDocument::JsonDocument(const Json& root, std::unique_ptr<JsonMemory> memory)
+    : root_(root), memory_(std::move(memory)) {}
+JsonDocument::JsonDocument(JsonDocument&&) noexcept = default;
+JsonDocument& JsonDocument::operator=(JsonDocument&&) noexcept = default;
+JsonDocument::~JsonDocument() = default;
+
+JsonDocument parse_json(std::string_view text) { return Parser(text).parse(); }
 
 const char* Json::kind() const {
   static constexpr const char* kNames[] = {"null",     "a bool", "an integer", "a float",
@@ -288,17 +349,17 @@ double Json::as_number(std::string_view what) const {
   wrong_kind(what, "a number", *this);
 }
 
-const std::string& Json::as_text(std::string_view what) const {
-  if (const auto* value = get_if<std::string>()) return *value;
+std::string_view Json::as_text(std::string_view what) const {
+  if (const auto* value = get_if<std::string_view>()) return *value;
   wrong_kind(what, "a string", *this);
 }
 
-const Json::Array& Json::as_array(std::string_view what) const {
+Json::Array Json::as_array(std::string_view what) const {
   if (const auto* value = get_if<Array>()) return *value;
   wrong_kind(what, "a list", *this);
 }
 
-const Json::Object& Json::as_object(std::string_view what) const {
+Json::Object Json::as_object(std::string_view what) const {
   if (const auto* value = get_if<Object>()) return *value;
   wrong_kind(what, "an object", *this);
 }
@@ -313,11 +374,12 @@ const Json* Json::find(std::string_view key) const {
     }
     return nullptr;
   }
-  const auto found = std::lower_bound(
-      object->by_key.begin(), object->by_key.end(), key,
-      [&](uint32_t i, std::string_view k) { return object->members[i].first < k; });
-  if (found == object->by_key.end() || object->members[*found].first != key) return nullptr;
-  return &object->members[*found].second;
+  const uint32_t* const last = object->by_key + object->members.size();
+  const uint32_t* const found =
+      std::lower_bound(object->by_key, last, key,
+                       [&](uint32_t i, std::string_view k) { return object->members[i].key < k; });
+  if (found == last || object->members[*found].key != key) return nullptr;
+  return &object->members[*found].value;
 }
 
 const Json& Json::at(std::string_view key) const {

@@ -54,7 +54,7 @@ bool store_integer(int64_t value, std::byte* dst) {
 
 }  // namespace
 
-std::optional<double> special_number(const std::string& text) {
+std::optional<double> special_number(std::string_view text) {
   if (text == "inf") return std::numeric_limits<double>::infinity();
   if (text == "-inf") return -std::numeric_limits<double>::infinity();
   if (text == "nan") return std::numeric_limits<double>::quiet_NaN();

@@ -8,7 +8,7 @@
 namespace plica {
 
 /// "inf", "-inf" or "nan".
-std::optional<double> special_number(const std::string& text);
+std::optional<double> special_number(std::string_view text);
 
 /// Digits of an argument: always with a point or an exponent. Infinities and NaN as words.
 std::string float_text(double value);

@@ -18,7 +18,7 @@ namespace {
 constexpr DType kAllDTypes[] = {DType::kF16, DType::kBF16, DType::kF32, DType::kF64, DType::kI8,
                                 DType::kU8,  DType::kI16,  DType::kI32, DType::kI64, DType::kBool};
 
-DType parse_dtype(const std::string& name) {
+DType parse_dtype(std::string_view name) {
   for (DType dtype : kAllDTypes) {
     if (to_string(dtype) == name) return dtype;
   }
@@ -47,7 +47,7 @@ void encode_element(const Json& json, DType dtype, std::vector<std::byte>& bytes
     fits = encode_integer(dtype, *integer, &bytes[at]);
   } else if (const auto* flag = json.get_if<bool>(); flag && dtype == DType::kBool) {
     fits = encode_integer(dtype, *flag, &bytes[at]);
-  } else if (const auto* text = json.get_if<std::string>(); text && special_number(*text)) {
+  } else if (const auto* text = json.get_if<std::string_view>(); text && special_number(*text)) {
     fits = encode_number(dtype, *special_number(*text), &bytes[at]);
   } else {
     const double value = json.as_number("data");
@@ -66,7 +66,7 @@ void encode_nested(const Json& json, DType dtype, const Shape& shape, size_t axi
     encode_element(json, dtype, bytes);
     return;
   }
-  const Json::Array& list = json.as_array("data");
+  const Json::Array list = json.as_array("data");
   require(static_cast<int64_t>(list.size()) == shape[axis], ErrorCode::kFormat,
           "'data' has a list of ", list.size(), " entries where its shape ", shape, " says ",
           shape[axis]);
@@ -95,7 +95,7 @@ Constant inline_tensor(const Json& json, DType dtype) {
 
 Constant stored_tensor(const Json& json, const std::string& key, const TensorFiles& files) {
   const Json* file = json.find("file");
-  const SafeTensors& stored = files(file ? file->as_text("file") : "");
+  const SafeTensors& stored = files(file ? std::string(file->as_text("file")) : "");
   const auto found = stored.tensors.find(key);
   require(found != stored.tensors.end(), ErrorCode::kFormat,
           "the .safetensors file has no tensor '", key, "'");
@@ -114,10 +114,10 @@ Constant stored_tensor(const Json& json, const std::string& key, const TensorFil
   return constant;
 }
 
-Manifest::Tensor parse_tensor(const std::string& name, const Json& json, const TensorFiles& files) {
+Manifest::Tensor parse_tensor(std::string_view name, const Json& json, const TensorFiles& files) {
   json.only_members({"dtype", "shape", "data", "file", "path", "comment"});
   const Json* path = json.find("path");
-  Manifest::Tensor tensor{name, path ? path->as_text("path") : name, {}};
+  Manifest::Tensor tensor{std::string(name), std::string(path ? path->as_text("path") : name), {}};
   if (json.find("data")) {
     require(!json.find("file"), ErrorCode::kFormat, "has both 'data' and 'file'");
     const Json* dtype = json.find("dtype");
@@ -132,9 +132,9 @@ Manifest::Tensor parse_tensor(const std::string& name, const Json& json, const T
 // Arguments.
 
 /// "%x" is a tensor, "=n*2" a size, "=inf" a float; anything else is text.
-Arg parse_text_arg(const std::string& text) {
-  if (text.size() < 2 || (text[0] != '%' && text[0] != '=')) return text;
-  const std::string rest = text.substr(1);
+Arg parse_text_arg(std::string_view text) {
+  if (text.size() < 2 || (text[0] != '%' && text[0] != '=')) return std::string(text);
+  const std::string rest(text.substr(1));
   if (rest[0] == text[0]) return rest;
   if (text[0] == '%') return TensorRef{rest};
   if (const auto number = special_number(rest)) return *number;
@@ -146,7 +146,7 @@ Arg parse_scalar_arg(const Json& json) {
   if (const auto* value = json.get_if<bool>()) return *value;
   if (const auto* value = json.get_if<int64_t>()) return Dim(*value);
   if (const auto* value = json.get_if<double>()) return *value;
-  if (const auto* value = json.get_if<std::string>()) return parse_text_arg(*value);
+  if (const auto* value = json.get_if<std::string_view>()) return parse_text_arg(*value);
   fail(ErrorCode::kFormat, "expected a number, a string or a list of them, found ", json.kind());
 }
 
@@ -207,22 +207,24 @@ std::string full_target(const std::string& op) {
 Manifest::Node parse_node(const Json& json) {
   json.only_members({"op", "name", "module", "args", "output", "outputs", "comment"});
   Manifest::Node node;
-  node.target = full_target(json.text("op"));
+  node.target = full_target(std::string(json.text("op")));
   const Json* output = json.find("output");
   if (output) {
     require(!json.find("outputs"), ErrorCode::kFormat, "has both 'output' and 'outputs'");
-    node.outputs.push_back(output->as_text("output"));
+    node.outputs.emplace_back(output->as_text("output"));
   } else {
-    for (const Json& name : json.array("outputs")) node.outputs.push_back(name.as_text("outputs"));
+    for (const Json& name : json.array("outputs"))
+      node.outputs.emplace_back(name.as_text("outputs"));
   }
   require(!node.outputs.empty(), ErrorCode::kFormat, "has no output");
   const Json* name = json.find("name");
-  node.name = name ? name->as_text("name") : node.outputs[0];
+  node.name = name ? std::string(name->as_text("name")) : node.outputs[0];
   if (const Json* module = json.find("module")) node.module = module->as_text("module");
   if (const Json* args = json.find("args")) {
     for (const auto& [key, value] : args->as_object("args").members) {
-      const Json& arg = value;
-      with_context("argument '" + key + "'", [&, &k = key] { node.args[k] = parse_arg(arg); });
+      with_context(concat("argument '", key, "'"), [&, &key = key, &value = value] {
+        node.args[std::string(key)] = parse_arg(value);
+      });
     }
   }
   return node;
@@ -230,10 +232,10 @@ Manifest::Node parse_node(const Json& json) {
 
 Manifest::Input parse_input(const Json& json) {
   json.only_members({"name", "shape", "comment"});
-  Manifest::Input input{json.text("name"), {}};
+  Manifest::Input input{std::string(json.text("name")), {}};
   with_context("input '" + input.name + "'", [&] {
     for (const Json& size : json.array("shape")) {
-      const auto* text = size.get_if<std::string>();
+      const auto* text = size.get_if<std::string_view>();
       input.dims.push_back(text ? parse_dim(*text) : Dim(size.as_integer("shape")));
     }
   });
@@ -251,10 +253,12 @@ SymbolRange parse_range(const Json& json) {
 }  // namespace
 
 Manifest parse_plica_json(std::string_view text, const TensorFiles& files) {
-  const Json root = parse_json(text);
+  const JsonDocument document = parse_json(text);
+  const Json& root = document.root();
   root.as_object("model");
   const Json* format = root.find("format");
-  require(format && format->get_if<std::string>() && *format->get_if<std::string>() == "plica",
+  require(format && format->get_if<std::string_view>() &&
+              *format->get_if<std::string_view>() == "plica",
           ErrorCode::kFormat, "is JSON, but not a Plica model: \"format\": \"plica\" is missing");
   require(root.integer("version") == 1, ErrorCode::kUnsupported, "format version is ",
           root.integer("version"), ", expected 1");
@@ -263,35 +267,34 @@ Manifest parse_plica_json(std::string_view text, const TensorFiles& files) {
   Manifest manifest;
   if (const Json* symbols = root.find("symbols")) {
     for (const auto& [name, range] : symbols->as_object("symbols").members) {
-      const Json& json = range;
       require(is_identifier(name), ErrorCode::kFormat, "symbol '", name,
               "': a name has letters, digits and _ only");
-      with_context("symbol '" + name + "'",
-                   [&, &key = name] { manifest.symbols[key] = parse_range(json); });
+      with_context(concat("symbol '", name, "'"), [&, &name = name, &range = range] {
+        manifest.symbols[std::string(name)] = parse_range(range);
+      });
     }
   }
   for (const Json& input : root.array("inputs")) manifest.inputs.push_back(parse_input(input));
   if (const Json* tensors = root.find("tensors")) {
     for (const auto& [name, tensor] : tensors->as_object("tensors").members) {
-      const Json& json = tensor;
-      with_context("tensor '" + name + "'", [&, &key = name] {
-        manifest.tensors.push_back(parse_tensor(key, json, files));
+      with_context(concat("tensor '", name, "'"), [&, &name = name, &tensor = tensor] {
+        manifest.tensors.push_back(parse_tensor(name, tensor, files));
       });
     }
   }
-  const Json::Array& nodes = root.array("nodes");
+  const Json::Array nodes = root.array("nodes");
   for (size_t i = 0; i < nodes.size(); ++i) {
     const Json* output = nodes[i].get_if<Json::Object>() ? nodes[i].find("output") : nullptr;
-    const auto* name = output ? output->get_if<std::string>() : nullptr;
-    with_context(concat("nodes[", i, "]", name ? " (" + *name + ")" : ""),
+    const auto* name = output ? output->get_if<std::string_view>() : nullptr;
+    with_context(concat("nodes[", i, "]", name ? concat(" (", *name, ")") : ""),
                  [&] { manifest.nodes.push_back(parse_node(nodes[i])); });
   }
   for (const Json& output : root.array("outputs")) {
-    manifest.outputs.push_back(output.as_text("outputs"));
+    manifest.outputs.emplace_back(output.as_text("outputs"));
   }
   if (const Json* notes = root.find("notes")) {
     for (const Json& note : notes->as_array("notes")) {
-      manifest.notes.push_back(note.as_text("notes"));
+      manifest.notes.emplace_back(note.as_text("notes"));
     }
   }
   return manifest;

@@ -107,7 +107,9 @@ Manifest read_pt2(const ZipArchive& archive, size_t file_size,
   check_root_files(archive, root);
   const std::string model = find_model(archive, root);
   const std::string entry = root + "models/" + model + ".json";
-  const Json program = with_context(entry, [&] { return parse_json(archive.checked_text(entry)); });
+  const JsonDocument document =
+      with_context(entry, [&] { return parse_json(archive.checked_text(entry)); });
+  const Json& program = document.root();
   const int64_t major = program.at("schema_version").integer("major");
   require(major == 8, ErrorCode::kUnsupported, "schema version is ", major,
           ", expected 8; save the model again with PyTorch 2.8 to 2.13");

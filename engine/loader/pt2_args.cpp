@@ -20,7 +20,7 @@ using Reader = Arg (*)(const Json&, const Pt2Names&);
 
 /// Infinities and NaN are strings.
 double parse_float(const Json& json) {
-  if (const auto* text = json.get_if<std::string>()) {
+  if (const auto* text = json.get_if<std::string_view>()) {
     if (*text == "Infinity") return std::numeric_limits<double>::infinity();
     if (*text == "-Infinity") return -std::numeric_limits<double>::infinity();
     if (*text == "NaN") return std::numeric_limits<double>::quiet_NaN();
@@ -80,7 +80,8 @@ const std::map<std::string, Reader, std::less<>>& readers() {
       {"as_bool", [](const Json& j, const Pt2Names&) { return Arg(j.as_boolean("as_bool")); }},
       {"as_int", [](const Json& j, const Pt2Names&) { return Arg(Dim(j.as_integer("as_int"))); }},
       {"as_float", [](const Json& j, const Pt2Names&) { return Arg(parse_float(j)); }},
-      {"as_string", [](const Json& j, const Pt2Names&) { return Arg(j.as_text("as_string")); }},
+      {"as_string",
+       [](const Json& j, const Pt2Names&) { return Arg(std::string(j.as_text("as_string"))); }},
       {"as_tensor", [](const Json& j, const Pt2Names& n) { return Arg(parse_tensor(j, n)); }},
       {"as_sym_int", [](const Json& j, const Pt2Names& n) { return Arg(parse_sym_int(j, n)); }},
       {"as_sym_float",
@@ -109,7 +110,8 @@ const std::map<std::string, Reader, std::less<>>& readers() {
        }},
       {"as_strings",
        [](const Json& j, const Pt2Names&) {
-         return parse_list<std::string>(j, [](const Json& i) { return i.as_text("as_strings"); });
+         return parse_list<std::string>(
+             j, [](const Json& i) { return std::string(i.as_text("as_strings")); });
        }},
       {"as_sym_ints",
        [](const Json& j, const Pt2Names& n) {
@@ -129,15 +131,16 @@ const std::map<std::string, Reader, std::less<>>& readers() {
        [](const Json& j, const Pt2Names&) {
          return Arg(pt2_memory_format_name(j.as_integer("as_memory_format")));
        }},
-      {"as_device", [](const Json& j, const Pt2Names&) { return Arg(j.text("type")); }},
+      {"as_device",
+       [](const Json& j, const Pt2Names&) { return Arg(std::string(j.text("type"))); }},
   };
   return table;
 }
 
 }  // namespace
 
-const std::pair<std::string, Json>& pt2_union(const Json& json, std::string_view what) {
-  const auto& members = json.as_object(what).members;
+const Json::Member& pt2_union(const Json& json, std::string_view what) {
+  const auto members = json.as_object(what).members;
   require(members.size() == 1, ErrorCode::kFormat, "'", what, "' must have one member, found ",
           members.size());
   return members[0];

@@ -56,7 +56,7 @@ std::string operator_name(const Json& node) {
 struct Scope {
   const Json& graph;
   const Scope* outer;
-  std::map<std::string, std::string> names;  ///< Of the file to those of the manifest.
+  std::map<std::string, std::string, std::less<>> names;  ///< Of the file to those of the manifest.
 };
 
 class GraphReader {
@@ -83,29 +83,29 @@ class GraphReader {
   };
 
   /// A name of the manifest for a tensor that `scope` calls `name`.
-  std::string define(Scope& scope, const std::string& name) {
-    std::string global = name;
-    for (int i = 1; !taken_.insert(global).second; ++i) global = name + "_" + std::to_string(i);
+  std::string define(Scope& scope, std::string_view name) {
+    std::string global(name);
+    for (int i = 1; !taken_.insert(global).second; ++i) global = concat(name, "_", i);
     bind(scope, name, global);
     return global;
   }
 
-  void bind(Scope& scope, const std::string& name, const std::string& global) {
+  void bind(Scope& scope, std::string_view name, const std::string& global) {
     require(scope.names.emplace(name, global).second, ErrorCode::kInvalid,
             "two tensors are called '", name, "'");
   }
 
-  std::string resolve(const Scope& scope, const std::string& name) {
+  std::string resolve(const Scope& scope, std::string_view name) {
     const auto found = scope.names.find(name);
     // An unknown name is kept: build_graph knows whether it is computed later.
-    const std::string& global = found == scope.names.end() ? name : found->second;
+    std::string global(found == scope.names.end() ? name : found->second);
     if (const auto candidate = index_.find(global); candidate != index_.end()) {
       candidates_[candidate->second].is_read = true;
     }
     return global;
   }
 
-  Dim size_named(const Scope& scope, const std::string& name) const {
+  Dim size_named(const Scope& scope, std::string_view name) const {
     for (const Scope* s = &scope; s; s = s->outer) {
       const Json* values = s->graph.find("sym_int_values");
       const Json* value = values ? values->find(name) : nullptr;
@@ -119,7 +119,7 @@ class GraphReader {
   // Inputs.
 
   void read_inputs(Scope& scope) {
-    const Json::Array& specs = module_.at("signature").array("input_specs");
+    const Json::Array specs = module_.at("signature").array("input_specs");
     const size_t count = scope.graph.array("inputs").size();
     require(specs.size() == count, ErrorCode::kFormat, "signature has ", specs.size(),
             " inputs, the graph ", count);
@@ -134,19 +134,18 @@ class GraphReader {
       } else if (kind == "user_input") {
         add_input(scope, value.at("arg"));
       } else if (kind == "constant_input") {
-        note("input '" + value.text("name") +
-             "' is not a tensor: it has the value it had when the "
-             "model was exported");
+        note(concat("input '", value.text("name"),
+                    "' is not a tensor: it has the value it had when the model was exported"));
       } else {
         fail(ErrorCode::kUnsupported, "an input of kind '", kind, "' is not supported");
       }
     }
   }
 
-  void add_candidate(Scope& scope, const Json& spec, const std::string& path, bool in_state_dict) {
+  void add_candidate(Scope& scope, const Json& spec, std::string_view path, bool in_state_dict) {
     const std::string name = define(scope, spec.at("arg").text("name"));
     index_[name] = candidates_.size();
-    candidates_.push_back({name, path, in_state_dict});
+    candidates_.push_back({name, std::string(path), in_state_dict});
   }
 
   void add_input(Scope& scope, const Json& arg) {
@@ -157,13 +156,14 @@ class GraphReader {
     }
     require(kind == "as_tensor", ErrorCode::kUnsupported, "an input of kind '", kind,
             "' is not supported: inputs must be tensors");
-    const std::string& name = value.text("name");
-    with_context("input '" + name + "'", [&] {
+    const std::string_view name = value.text("name");
+    with_context(concat("input '", name, "'"), [&, name] {
       const Json& meta = scope.graph.at("tensor_values").at(name);
       const std::string dtype = pt2_dtype_name(meta.integer("dtype"));
       require(is_one_of(dtype, {"float32", "float64", "float16", "bfloat16"}),
               ErrorCode::kUnsupported, "it is ", dtype, "; Plica takes float32");
-      if (dtype != "float32") note("input '" + name + "' is " + dtype + "; Plica takes float32");
+      if (dtype != "float32")
+        note(concat("input '", name, "' is ", dtype, "; Plica takes float32"));
       Manifest::Input input{define(scope, name), {}};
       for (const Json& size : meta.array("sizes")) input.dims.push_back(parse_pt2_size(size));
       manifest_.inputs.push_back(std::move(input));
@@ -187,7 +187,7 @@ class GraphReader {
 
   static std::string node_name(const Json& node) {
     const Json* name = node.find("name");
-    return name && !name->is_null() ? name->as_text("name") : operator_name(node);
+    return name && !name->is_null() ? std::string(name->as_text("name")) : operator_name(node);
   }
 
   void read_node(Scope& scope, const Json& json, const std::string& name) {
@@ -201,11 +201,11 @@ class GraphReader {
     require(!target.starts_with("higher_order."), ErrorCode::kUnsupported, "unknown operator '",
             target, "' (a control-flow operator of torch.export)");
     Manifest::Node node{name, target, innermost_module(json), {}, {}};
-    const Pt2Names names{[&](const std::string& n) { return resolve(scope, n); },
-                         [&](const std::string& n) { return size_named(scope, n); }};
+    const Pt2Names names{[&](std::string_view n) { return resolve(scope, n); },
+                         [&](std::string_view n) { return size_named(scope, n); }};
     for (const Json& input : json.array("inputs")) {
-      const std::string& arg = input.text("name");
-      const bool fresh = with_context("argument '" + arg + "'", [&] {
+      const std::string_view arg = input.text("name");
+      const bool fresh = with_context(concat("argument '", arg, "'"), [&] {
         return node.args.emplace(arg, parse_pt2_arg(input.at("arg"), names)).second;
       });
       require(fresh, ErrorCode::kFormat, "argument '", arg, "' is given twice");
@@ -217,10 +217,10 @@ class GraphReader {
   }
 
   static bool computes_sizes(const Json& json) {
-    const Json::Array& outputs = json.array("outputs");
+    const Json::Array outputs = json.array("outputs");
     return std::all_of(outputs.begin(), outputs.end(), [](const Json& output) {
       return is_one_of(
-          pt2_union(output, "output").first,
+          pt2_union(output, "output").key,
           {"as_sym_int", "as_sym_float", "as_sym_bool", "as_int", "as_float", "as_bool"});
     });
   }
@@ -230,9 +230,9 @@ class GraphReader {
     for (const Json& output : json.array("outputs")) {
       const auto& [kind, value] = pt2_union(output, "output");
       if (kind == "as_tensor") {
-        names.push_back(value.text("name"));
+        names.emplace_back(value.text("name"));
       } else if (kind == "as_tensors") {
-        for (const Json& item : value.as_array(kind)) names.push_back(item.text("name"));
+        for (const Json& item : value.as_array(kind)) names.emplace_back(item.text("name"));
       } else {
         fail(ErrorCode::kUnsupported, "operator '", operator_name(json), "' returns '", kind,
              "'; only tensors are supported");
@@ -243,14 +243,14 @@ class GraphReader {
 
   /// torch.no_grad(): arguments are a bool, the graph, and the graph's inputs.
   void inline_subgraph(Scope& scope, const Json& json) {
-    const Json::Array& inputs = json.array("inputs");
+    const Json::Array inputs = json.array("inputs");
     require(inputs.size() >= 2, ErrorCode::kFormat, "a subgraph is missing");
     Scope inner{inputs[1].at("arg").at("as_graph").at("graph"), &scope, {}};
     const std::vector<std::string> parameters = tensor_names(inner.graph.array("inputs"));
     require(parameters.size() == inputs.size() - 2, ErrorCode::kFormat, "a subgraph with ",
             parameters.size(), " inputs gets ", inputs.size() - 2);
     for (size_t i = 0; i < parameters.size(); ++i) {
-      const std::string& outside = inputs[i + 2].at("arg").at("as_tensor").text("name");
+      const std::string_view outside = inputs[i + 2].at("arg").at("as_tensor").text("name");
       bind(inner, parameters[i], resolve(scope, outside));
     }
     read_nodes(inner);
@@ -263,13 +263,13 @@ class GraphReader {
     }
   }
 
-  static std::vector<std::string> tensor_names(const Json::Array& args) {
+  static std::vector<std::string> tensor_names(Json::Array args) {
     std::vector<std::string> names;
     for (const Json& arg : args) {
       const auto& [kind, value] = pt2_union(arg, "arg");
       require(kind == "as_tensor", ErrorCode::kUnsupported, "a subgraph that takes or gives '",
               kind, "' is not supported");
-      names.push_back(value.text("name"));
+      names.emplace_back(value.text("name"));
     }
     return names;
   }
@@ -290,8 +290,8 @@ class GraphReader {
         fail(ErrorCode::kUnsupported, "the model writes to its buffer '", value.text("buffer_name"),
              "' while it runs", kEvalAdvice);
       } else if (kind == "user_input_mutation") {
-        note("the model overwrites its input '" + value.text("user_input_name") +
-             "'; Plica leaves inputs as they are");
+        note(concat("the model overwrites its input '", value.text("user_input_name"),
+                    "'; Plica leaves inputs as they are"));
       } else {
         fail(ErrorCode::kUnsupported, "an output of kind '", kind, "' is not supported");
       }
@@ -306,7 +306,7 @@ class GraphReader {
       require(is_one_of(kind, {"as_none", "as_int", "as_float", "as_bool", "as_string",
                                "as_sym_int", "as_sym_float", "as_sym_bool"}),
               ErrorCode::kUnsupported, "an output of kind '", kind, "' is not supported");
-      note("an output that is not a tensor (" + kind.substr(3) + ") is left out");
+      note(concat("an output that is not a tensor (", kind.substr(3), ") is left out"));
     }
   }
 
@@ -328,8 +328,8 @@ class GraphReader {
     const Json* ranges = program_.find("range_constraints");
     if (!ranges) return;
     for (const auto& member : ranges->as_object("range_constraints").members) {
-      const std::string& name = member.first;
-      const Json& range = member.second;
+      const std::string name(member.key);
+      const Json& range = member.value;
       const bool used =
           std::any_of(manifest_.inputs.begin(), manifest_.inputs.end(), [&](const auto& input) {
             return std::any_of(input.dims.begin(), input.dims.end(),

@@ -90,23 +90,23 @@ Pt2Weights::Group Pt2Weights::read_group(const std::string& folder,
                                          const std::string& config) const {
   return with_context(folder + config, [&] {
     Group group{folder, parse_json(archive_.checked_text(folder + config))};
-    group.config.object("config");
+    group.config.root().object("config");
     return group;
   });
 }
 
 Constant Pt2Weights::find(const Group& group, const Group& other, const std::string& name) {
   const Group* holder = &group;
-  const Json* payload = group.config.at("config").find(name);
+  const Json* payload = group.config.root().at("config").find(name);
   if (!payload) {
     holder = &other;
-    payload = other.config.at("config").find(name);
+    payload = other.config.root().at("config").find(name);
   }
   require(payload != nullptr, ErrorCode::kFormat, "the archive holds no tensor '", name, "'");
   return with_context("tensor '" + name + "'", [&] {
     require(!payload->boolean("use_pickle"), ErrorCode::kUnsupported,
             "it is pickled, which Plica does not read");
-    return view(payload->at("tensor_meta"), holder->folder + payload->text("path_name"));
+    return view(payload->at("tensor_meta"), concat(holder->folder, payload->text("path_name")));
   });
 }
 

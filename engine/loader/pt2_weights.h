@@ -31,7 +31,7 @@ class Pt2Weights {
  private:
   struct Group {
     std::string folder;
-    Json config;
+    JsonDocument config;
   };
   Group read_group(const std::string& folder, const std::string& config) const;
   Constant find(const Group& group, const Group& other, const std::string& name);

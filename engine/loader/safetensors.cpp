@@ -23,7 +23,7 @@ constexpr std::pair<std::string_view, DType> kDTypes[] = {
     {"I8", DType::kI8},   {"U8", DType::kU8},     {"I16", DType::kI16}, {"I32", DType::kI32},
     {"I64", DType::kI64}, {"BOOL", DType::kBool}};
 
-DType parse_dtype(const std::string& name) {
+DType parse_dtype(std::string_view name) {
   for (const auto& [text, dtype] : kDTypes) {
     if (text == name) return dtype;
   }
@@ -93,13 +93,13 @@ SafeTensors parse_safetensors(std::span<const std::byte> file, std::shared_ptr<c
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + 8, size);
   require(text.starts_with('{'), ErrorCode::kFormat, "safetensors: header must begin with '{'");
   const auto data = file.subspan(8 + size);
-  const Json header = with_context("safetensors header", [&] { return parse_json(text); });
+  const JsonDocument header = with_context("safetensors header", [&] { return parse_json(text); });
 
   SafeTensors result;
   std::vector<Range> ranges;
-  for (const auto& member : header.as_object("header").members) {
-    const std::string& name = member.first;
-    const Json& json = member.second;
+  for (const auto& member : header.root().as_object("header").members) {
+    const std::string_view name = member.key;
+    const Json& json = member.value;
     if (name == "__metadata__") {
       for (const auto& [key, value] : json.as_object(name).members) {
         result.metadata.emplace(key, value.as_text(key));
@@ -107,7 +107,7 @@ SafeTensors parse_safetensors(std::span<const std::byte> file, std::shared_ptr<c
       continue;
     }
     Range range{0, 0, name};
-    with_context("tensor '" + name + "'",
+    with_context(concat("tensor '", name, "'"),
                  [&] { result.tensors.emplace(name, parse_tensor(json, data, range, owner)); });
     ranges.push_back(range);
   }
