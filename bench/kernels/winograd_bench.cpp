@@ -185,7 +185,7 @@ int run(int repetitions, int64_t batch, int first, int last, int64_t tiles) {
     }
     const double flops = 2e-9 * static_cast<double>(data.shape.rows() * data.shape.depth() * l.oc);
     const int64_t count = data.shape.rows() * l.oc;
-    const auto choice = winograd_choice(data.shape, false);
+    const auto choice = winograd_choice(data.shape, false).form;
     std::printf("%4ld %4ld %4ld %ldx%ld %-10s %6.1f", l.ic, l.size, l.oc, l.taps_y, l.taps_x, l.net,
                 flops / all[0]->best);
     for (size_t j = 0; j < forms.size(); ++j) {

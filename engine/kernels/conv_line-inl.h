@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/conv_line.h"
 #include "engine/kernels/parts.h"
 #include "hwy/highway.h"
@@ -25,26 +26,57 @@ namespace hn = hwy::HWY_NAMESPACE;
 /// Whether run_line_tiles() can compute lines of this convolution.
 inline bool has_plain_lines(const IgemmShape& s) {
   const auto& [z, y, x] = s.axis;
-  if (z != IgemmAxis() || y.step != 1 || x.step != 1 || x.dst_step != 1 || x.origin > 0) {
-    return false;
-  }
+  if (z != IgemmAxis() || x.dst_step != 1 || x.origin > 0) return false;
+  if (x.step > 1 && x.stride > 1) return false;
   // Each pixel has to see a column that is inside.
-  return x.origin > -x.taps && (x.out - 1) * x.stride + x.origin < x.in;
+  return x.step <= x.in && x.origin >= -(x.taps - 1) * x.step &&
+         (x.out - 1) * x.stride + x.origin < x.in;
 }
 
 /// Taps [y0, y1) of axis 1 are inside for this line.
 struct Rows {
   int64_t y0, y1;
-  int64_t row;       // floats of a row of input
+  int64_t row;       // floats from the row of one tap to that of the next
   const float* src;  // of input row y0 at column 0
 
   explicit Rows(const ConvLine& line) {
     const auto& [z, y, x] = line.shape->axis;
-    y0 = std::clamp<int64_t>(-line.y0, 0, y.taps);
-    y1 = std::clamp<int64_t>(y.in - line.y0, y0, y.taps);
-    row = x.in * line.shape->src_pixel;
-    src = line.src + (line.y0 + y0) * row;
+    y0 = line.y0 >= 0 ? 0 : std::min(ceil_div(-line.y0, y.step), y.taps);
+    y1 = line.y0 >= y.in ? y0 : std::clamp(ceil_div(y.in - line.y0, y.step), y0, y.taps);
+    const int64_t width = x.in * line.shape->src_pixel;
+    row = y.step * width;
+    src = line.src + (line.y0 + y0 * y.step) * width;
   }
+};
+
+/// Every D-th pixel of a line with dilation D: a line without dilation, whose pixels lie D times as
+/// far apart.
+struct Comb {
+  IgemmShape shape;
+  ConvLine line;
+  Rows rows;
+
+  Comb(const ConvLine& whole, const Rows& all_rows, int64_t first)
+      : shape(*whole.shape), line(whole), rows(all_rows) {
+    const IgemmAxis& from = whole.shape->axis[2];
+    IgemmAxis& x = shape.axis[2];
+    // The column of the first tap, counted in steps from a column that is inside.
+    const int64_t column = first + from.origin;
+    const int64_t inside = (column % from.step + from.step) % from.step;
+    x.origin = (column - inside) / from.step;
+    x.in = inside >= from.in ? 0 : ceil_div(from.in - inside, from.step);
+    x.out = ceil_div(from.out - first, from.step);
+    x.step = 1;
+    rows.src += inside * shape.src_pixel;
+    line.dst += first * shape.dst_pixel;
+    if (line.residual) line.residual += first * shape.residual_pixel;
+    shape.src_pixel *= from.step;
+    shape.dst_pixel *= from.step;
+    shape.residual_pixel *= from.step;
+    line.shape = &shape;
+  }
+  Comb(const Comb&) = delete;
+  Comb& operator=(const Comb&) = delete;
 };
 
 /// The columns that some pixels see, from `first` of the image on; [begin, end) are inside.
@@ -100,20 +132,33 @@ constexpr std::array<LineTileFn, sizeof...(kPixels)> line_tile_functions(
   return {Tile::template run<kPixels + 1, kInside>...};
 }
 
-/// Cuts the line into tiles of at most Tile::kMostPixels pixels. Tile::run<kPixels, kInside>(line,
-/// rows, ox) computes the output pixels [ox, ox + kPixels), which see all columns if kInside.
 template <class Tile>
-void run_line_tiles(const ConvLine& line) {
+void run_tiles(const ConvLine& line, const Rows& rows) {
   constexpr auto kPixels = std::make_integer_sequence<int, Tile::kMostPixels>();
   static constexpr auto kInside = line_tile_functions<Tile, true>(kPixels);
   static constexpr auto kAtEdge = line_tile_functions<Tile, false>(kPixels);
   const IgemmAxis& x = line.shape->axis[2];
-  const Rows rows(line);
   const Parts tiles(x.out, Tile::kMostPixels);
   for (int64_t i = 0, begin = 0; i < tiles.count; begin += tiles.size(i++)) {
     const int64_t width = tiles.size(i), first = begin * x.stride + x.origin;
     const bool inside = first >= 0 && first + (width - 1) * x.stride + x.taps <= x.in;
     (inside ? kInside : kAtEdge)[static_cast<size_t>(width - 1)](line, rows, begin);
+  }
+}
+
+/// Cuts the line into tiles of at most Tile::kMostPixels pixels. Tile::run<kPixels, kInside>(line,
+/// rows, ox) computes the output pixels [ox, ox + kPixels), which see all columns if kInside.
+template <class Tile>
+void run_line_tiles(const ConvLine& line) {
+  const Rows rows(line);
+  const IgemmAxis& x = line.shape->axis[2];
+  if (x.step == 1) {
+    run_tiles<Tile>(line, rows);
+    return;
+  }
+  for (int64_t first = 0; first < std::min(x.step, x.out); ++first) {
+    const Comb comb(line, rows, first);
+    run_tiles<Tile>(comb.line, comb.rows);
   }
 }
 

@@ -119,11 +119,22 @@ void ConvMethod::pack_bias(const IgemmShape& shape, const float* bias, float* pa
   igemm_pack_bias(shape, bias, packed);
 }
 
+namespace {
+WinogradChoice winograd_form(const IgemmShape& shape, Rounding rounding) {
+  if (rounding == Rounding::kDirect) return {{}, igemm_cost(shape)};
+  return winograd_choice(shape, rounding == Rounding::kStrict);
+}
+}  // namespace
+
+double conv_cost(const IgemmShape& shape, Rounding rounding) {
+  return winograd_form(shape, rounding).cost;
+}
+
 std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding) {
   if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>();
-  std::optional<WinogradForm> form;
-  if (rounding != Rounding::kDirect) form = winograd_choice(shape, rounding == Rounding::kStrict);
-  if (form) return std::make_shared<WinogradMethod>(*form);
+  if (const auto form = winograd_form(shape, rounding).form) {
+    return std::make_shared<WinogradMethod>(*form);
+  }
   if (grouped_fits(shape)) return std::make_shared<GroupedMethod>();
   return std::make_shared<IgemmMethod>();
 }

@@ -32,6 +32,9 @@ class ConvMethod {
                                        std::shared_ptr<const void> owner) const = 0;
 };
 
+/// Time that a convolution of one group takes, in multiplications of two numbers.
+double conv_cost(const IgemmShape& shape, Rounding rounding);
+
 /// The method for convolutions of that shape that rounds no more than `rounding`.
 std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding);
 

@@ -21,30 +21,54 @@ namespace plica::winograd {
 
 /// The depth is summed in slices of this at most, which bounds the rounding error.
 inline constexpr int64_t kMaxSlice = 128;
-/// How tiles lie on the images.
+
+/// How tiles lie along an axis: with dilation D, those of every D-th position lie side by side, and
+/// D such combs interleave.
+struct Comb {
+  int64_t step;   // from one position of a tile to the next
+  int64_t combs;  // that there are
+  int64_t tiles;  // of the longest comb
+
+  Comb(const IgemmAxis& axis, const WinogradAxis& form)
+      : step(axis.taps == 1 ? 1 : axis.step),
+        combs(std::clamp<int64_t>(axis.out, 1, step)),
+        tiles(ceil_div(ceil_div(axis.out, step), form.out)) {}
+};
+
 struct Grid {
-  int64_t rows, columns, images;
+  Comb y, x;
+  int64_t images;
 
   Grid(const IgemmShape& s, const WinogradForm& form)
-      : rows(ceil_div(s.axis[1].out, form.y.out)),
-        columns(ceil_div(s.axis[2].out, form.x.out)),
-        images(s.n * s.axis[0].out) {}
-  int64_t tiles() const { return rows * columns * images; }
+      : y(s.axis[1], form.y), x(s.axis[2], form.x), images(s.n * s.axis[0].out) {}
+  int64_t tiles() const { return images * y.combs * x.combs * y.tiles * x.tiles; }
 };
 
 struct TileAt {
-  int64_t image, row, column;
+  int64_t image, y_comb, x_comb, row, column;
 
-  TileAt(const Grid& grid, int64_t tile)
-      : image(tile / (grid.rows * grid.columns)),
-        row(tile / grid.columns % grid.rows),
-        column(tile % grid.columns) {}
+  TileAt(const Grid& grid, int64_t tile) {
+    const auto next = [&](int64_t count) {
+      const int64_t digit = tile % count;
+      tile /= count;
+      return digit;
+    };
+    column = next(grid.x.tiles);
+    row = next(grid.y.tiles);
+    x_comb = next(grid.x.combs);
+    y_comb = next(grid.y.combs);
+    image = tile;
+  }
   void advance(const Grid& grid) {
-    if (++column < grid.columns) return;
-    column = 0;
-    if (++row < grid.rows) return;
-    row = 0;
-    ++image;
+    const auto carries = [](int64_t& digit, int64_t count) {
+      if (++digit < count) return false;
+      digit = 0;
+      return true;
+    };
+    if (carries(column, grid.x.tiles) && carries(row, grid.y.tiles) &&
+        carries(x_comb, grid.x.combs) && carries(y_comb, grid.y.combs)) {
+      ++image;
+    }
   }
 };
 
@@ -108,17 +132,18 @@ template <class F>
 struct Pixels {
   const float* at[F::kRows][F::kColumns];
 
-  Pixels(const IgemmShape& s, const float* src, const float* zeros, const TileAt& tile) {
+  Pixels(const IgemmShape& s, const Grid& grid, const float* src, const float* zeros,
+         const TileAt& tile) {
     const IgemmAxis &y = s.axis[1], &x = s.axis[2];
-    const int64_t y0 = tile.row * F::Y::kOut + y.origin;
-    const int64_t x0 = tile.column * F::X::kOut + x.origin;
+    const int64_t y0 = tile.row * F::Y::kOut * grid.y.step + tile.y_comb + y.origin;
+    const int64_t x0 = tile.column * F::X::kOut * grid.x.step + tile.x_comb + x.origin;
     const float* image = src + tile.image * y.in * x.in * s.src_pixel;
     for (int i = 0; i < F::kRows; ++i) {
-      const bool inside = y0 + i >= 0 && y0 + i < y.in;
+      const int64_t iy = y0 + i * grid.y.step;
+      const bool inside = iy >= 0 && iy < y.in;
       for (int j = 0; j < F::kColumns; ++j) {
-        at[i][j] = inside && x0 + j >= 0 && x0 + j < x.in
-                       ? image + ((y0 + i) * x.in + x0 + j) * s.src_pixel
-                       : zeros;
+        const int64_t ix = x0 + j * grid.x.step;
+        at[i][j] = inside && ix >= 0 && ix < x.in ? image + (iy * x.in + ix) * s.src_pixel : zeros;
       }
     }
   }
@@ -157,10 +182,11 @@ HWY_INLINE void transform_input_vector(const Pixels<F>& pixels, int64_t c, size_
 }
 
 template <class F>
-HWY_NOINLINE void transform_input(const IgemmShape& s, const Scratch& scratch, const float* src,
-                                  const float* zeros, const TileAt& tile, float* dst) {
+HWY_NOINLINE void transform_input(const IgemmShape& s, const Grid& grid, const Scratch& scratch,
+                                  const float* src, const float* zeros, const TileAt& tile,
+                                  float* dst) {
   const int64_t lanes = vector_lanes();
-  const Pixels<F> pixels(s, src, zeros, tile);
+  const Pixels<F> pixels(s, grid, src, zeros, tile);
   int64_t c = 0;
   for (; c + lanes <= s.ic; c += lanes) {
     transform_input_vector<F, false>(pixels, c, 0, dst + c, scratch.plane);
@@ -297,23 +323,33 @@ struct Target {
   int64_t rows, columns;  // of the tile that are inside
   int64_t dst_row, residual_row;
   int64_t dst_pixel, residual_pixel;
-  int64_t pixel;  // number of the tile's first output pixel among all
+  int64_t pixel;                    // number of the tile's first output pixel among all
+  int64_t pixel_row, pixel_column;  // from that of one of its pixels to those beside it
 };
 
 template <class F>
-Target target_of(const IgemmShape& s, const TileAt& at, const float* residual, float* dst) {
+Target target_of(const IgemmShape& s, const Grid& grid, const TileAt& at, const float* residual,
+                 float* dst) {
   constexpr int64_t kRows = F::Y::kOut, kColumns = F::X::kOut;
   const IgemmAxis &y = s.axis[1], &x = s.axis[2];
+  const int64_t y0 = at.row * kRows * grid.y.step + at.y_comb;
+  const int64_t x0 = at.column * kColumns * grid.x.step + at.x_comb;
   Target target;
-  target.pixel = (at.image * y.out + at.row * kRows) * x.out + at.column * kColumns;
-  target.dst_pixel = s.dst_pixel;
-  target.residual_pixel = s.residual_pixel;
-  target.dst_row = x.out * s.dst_pixel;
-  target.residual_row = x.out * s.residual_pixel;
+  target.pixel = (at.image * y.out + y0) * x.out + x0;
+  target.pixel_row = x.out * grid.y.step;
+  target.pixel_column = grid.x.step;
+  target.dst_pixel = target.pixel_column * s.dst_pixel;
+  target.residual_pixel = target.pixel_column * s.residual_pixel;
+  target.dst_row = target.pixel_row * s.dst_pixel;
+  target.residual_row = target.pixel_row * s.residual_pixel;
   target.dst = dst + target.pixel * s.dst_pixel;
   target.residual = residual ? residual + target.pixel * s.residual_pixel : nullptr;
-  target.rows = std::min(kRows, y.out - at.row * kRows);
-  target.columns = std::min(kColumns, x.out - at.column * kColumns);
+  const auto inside = [](int64_t left, int64_t step, int64_t most) {
+    if (left >= most * step) return most;
+    return left <= 0 ? 0 : ceil_div(left, step);  // a short comb has fewer tiles
+  };
+  target.rows = inside(y.out - y0, grid.y.step, kRows);
+  target.columns = inside(x.out - x0, grid.x.step, kColumns);
   return target;
 }
 
@@ -386,9 +422,8 @@ HWY_NOINLINE void transform_output(const BoundEpilogue& epilogue, const float* b
   if (!epilogue.has_tail()) return;
   for (int64_t i = 0; i < target.rows; ++i) {
     for (int64_t j = 0; j < target.columns; ++j) {
-      const int64_t at = i * target.dst_row + j * target.dst_pixel;
-      apply_tail(epilogue, target.pixel + at / target.dst_pixel, channel, target.dst + at + channel,
-                 count);
+      apply_tail(epilogue, target.pixel + i * target.pixel_row + j * target.pixel_column, channel,
+                 target.dst + i * target.dst_row + j * target.dst_pixel + channel, count);
     }
   }
 }
@@ -414,7 +449,7 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
 
   TileAt at(grid, block.tile);
   for (int64_t i = 0; i < block.tiles; ++i, at.advance(grid)) {
-    transform_input<F>(s, scratch, src, zeros, at, inputs + i * scratch.row);
+    transform_input<F>(s, grid, scratch, src, zeros, at, inputs + i * scratch.row);
   }
   const Parts slices(s.ic, winograd::kMaxSlice), pieces(block.tiles, kGemmRows);
   for (int64_t panel = block.panel; panel < block.panel + block.panels; ++panel) {
@@ -432,7 +467,7 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
     for (int64_t i = 0; i < block.tiles; ++i, at.advance(grid)) {
       transform_output<F>(epilogue, bias + column, products + i * scratch.tile, scratch.product,
                           block.group * s.oc + column, std::min(s.oc - column, panels.width()),
-                          target_of<F>(s, at, residual, dst));
+                          target_of<F>(s, grid, at, residual, dst));
     }
   }
 }
@@ -474,8 +509,8 @@ bool winograd_fits(const IgemmShape& shape, const WinogradForm& form) {
     return false;
   }
   const auto axis_fits = [](const IgemmAxis& axis, const WinogradAxis& f) {
-    return axis.taps == f.taps && axis.stride == 1 && (axis.step == 1 || axis.taps == 1) &&
-           axis.dst_step == 1 && axis.dst_origin == 0 && axis.dst_size == axis.out;
+    return axis.taps == f.taps && axis.stride == 1 && axis.dst_step == 1 && axis.dst_origin == 0 &&
+           axis.dst_size == axis.out;
   };
   return axis_fits(y, form.y) && axis_fits(x, form.x);
 }

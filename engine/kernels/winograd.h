@@ -16,11 +16,10 @@ struct WinogradAxis {
   bool operator==(const WinogradAxis&) const = default;
 };
 
-/// How a convolution of stride 1 and dilation 1 is computed, each group by itself: its output is
-/// cut into tiles of y.out x x.out pixels, each of which takes points() products of matrices
-/// instead of y.out * y.taps * x.out * x.taps. Tiles are numbered as (image, tile row, tile
-/// column), where an image is a plane of axes 1 and 2; those at the lower and right border may hang
-/// over.
+/// How a convolution of stride 1 is computed, each group by itself: its output is cut into tiles of
+/// y.out x x.out pixels, each of which takes points() products of matrices instead of y.out *
+/// y.taps * x.out * x.taps. With dilation D, a tile's pixels are D apart. Tiles at the lower and
+/// right border may hang over.
 struct WinogradForm {
   WinogradAxis y, x;
   /// Weights are kept as they are, and transformed each time that they are read: that takes a

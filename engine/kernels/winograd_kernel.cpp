@@ -10,6 +10,13 @@
 namespace plica {
 namespace {
 
+// Costs in multiplications: what else the time goes to, in units of the time that the implicit GEMM
+// takes for one multiplication and addition. Fitted to the measurements in bench/README.md.
+
+/// A float of weights, which come from memory once for each run. This is what speaks against large
+/// tiles on small images.
+constexpr double kWeight = 23;
+
 /// The blocks of a run.
 struct Split {
   int64_t tile_blocks = 0, panel_blocks = 1, groups = 1;
@@ -98,47 +105,46 @@ bool should_be_late(const IgemmShape& shape, WinogradForm form) {
 
 }  // namespace
 
-std::optional<WinogradForm> winograd_choice(const IgemmShape& shape, bool strict) {
-  // Costs in multiplications: what else the time goes to, in units of the time that the implicit
-  // GEMM takes for one multiplication and addition. Fitted to the measurements in bench/README.md.
+double igemm_cost(const IgemmShape& shape) {
+  const auto columns = static_cast<double>(shape.groups * igemm_padded_columns(shape));
+  return static_cast<double>(shape.depth()) * columns *
+         (static_cast<double>(shape.rows()) + kWeight);
+}
+
+WinogradChoice winograd_choice(const IgemmShape& shape, bool strict) {
   // A float of transformed inputs or products: made and read.
   constexpr double kTransform = 14;
-  // A float of weights, which come from memory once for each run. This is what speaks against large
-  // tiles on small images.
-  constexpr double kWeight = 23;
   // A tile must be worth its rounding error, and direct summation is the most accurate.
   constexpr double kGain = 1.1;
   // A matrix product with fewer rows takes as long as with these.
   constexpr int64_t kRows = 8;
 
-  if (shape.rows() == 0) return {};
+  WinogradChoice best{{}, igemm_cost(shape)};
+  if (shape.rows() == 0) return best;
   // A batch is no reason for larger errors than one sample has.
   if (shape.n > 1 && !strict) {
     IgemmShape one = shape;
     one.n = 1;
-    const std::optional<WinogradForm> form = winograd_choice(one, false);
+    const std::optional<WinogradForm> form = winograd_choice(one, false).form;
     strict = !form || is_strict(*form);
   }
   const auto ic = static_cast<double>(shape.ic);
   const auto oc = static_cast<double>(igemm_padded_columns(shape));
   // Transforms work on whole vectors.
   const double vectors = static_cast<double>(round_up(shape.ic, 16)) + oc;
-  const auto taps = static_cast<double>(shape.taps());
-  double best = taps * ic * oc * (static_cast<double>(shape.rows()) + kWeight);
-  std::optional<WinogradForm> choice;
   for (WinogradForm form : kWinogradForms) {
     if (!winograd_fits(shape, form) || (strict && !is_strict(form))) continue;
     const auto points = static_cast<double>(form.points());
     const int64_t tiles = winograd_tiles(shape, form);
     const auto rows = static_cast<double>(std::max(tiles, kRows));
-    const double cost =
+    const double of_group =
         points * (ic * oc * (rows + kWeight) + vectors * static_cast<double>(tiles) * kTransform);
-    if (cost * kGain >= best) continue;
-    best = cost;
+    const double cost = static_cast<double>(shape.groups) * of_group;
+    if (cost * kGain >= best.cost) continue;
     form.late = should_be_late(shape, form);
-    choice = form;
+    best = {form, cost};
   }
-  return choice;
+  return best;
 }
 
 int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form) {

@@ -17,8 +17,15 @@ inline constexpr WinogradForm kWinogradForms[] = {
 /// Whether the form rounds like direct summation.
 constexpr bool is_strict(const WinogradForm& form) { return form.points() == 16; }
 
-/// The form that should compute `shape`; none for direct summation. `strict`: is_strict() alone.
-std::optional<WinogradForm> winograd_choice(const IgemmShape& shape, bool strict);
+/// Time that the implicit GEMM takes for `shape`, in multiplications of two numbers.
+double igemm_cost(const IgemmShape& shape);
+
+struct WinogradChoice {
+  std::optional<WinogradForm> form;  ///< None for direct summation.
+  double cost;                       ///< In the unit of igemm_cost().
+};
+/// How `shape` should be computed. `strict`: by forms that are is_strict() alone.
+WinogradChoice winograd_choice(const IgemmShape& shape, bool strict);
 
 /// Tiles of a block, at most. For speed alone: the bits do not depend on it.
 int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form);

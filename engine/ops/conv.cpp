@@ -9,6 +9,7 @@
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
+#include "engine/kernels/conv_padding.h"
 #include "engine/ops/conv_step.h"
 #include "engine/ops/weights.h"
 
@@ -323,8 +324,7 @@ bool Conv::sees_all_taps(const Shape& weight) const {
 
 void Conv::plan(StepBuilder& builder) const {
   const ConvGeometry g = geometry(builder.input_shape(0), builder.input_shape(1));
-  IgemmPhase phase;
-  IgemmShape& shape = phase.shape;
+  IgemmShape shape;
   shape.n = g.n;
   shape.groups = g.groups;
   shape.ic = g.ic_per_group();
@@ -338,11 +338,18 @@ void Conv::plan(StepBuilder& builder) const {
                      .step = g.dilation[i],
                      .dst_size = g.out[i]};
   }
-  for (int64_t tap = 0; tap < g.taps(); ++tap) phase.tap_offset.push_back(tap);
-  phase.weights.oc_stride = shape.ic * g.taps();
-  phase.weights.ic_stride = g.taps();
-  phase.weights.group_stride = shape.oc * phase.weights.oc_stride;
-  plan_phases(builder, g, {std::move(phase)});
+  std::vector<IgemmPhase> phases;
+  for (ConvPart& part : without_padding(shape, builder.rounding())) {
+    IgemmPhase phase;
+    phase.shape = part.shape;
+    phase.weights.oc_stride = shape.ic * g.taps();
+    phase.weights.ic_stride = g.taps();
+    phase.weights.group_stride = shape.oc * phase.weights.oc_stride;
+    if (part.shape.taps() < shape.taps()) phase.key = concat(" taps ", part.taps);
+    phase.tap_offset = std::move(part.taps);
+    phases.push_back(std::move(phase));
+  }
+  plan_phases(builder, g, std::move(phases));
 }
 
 namespace {

@@ -26,6 +26,7 @@ struct IgemmPhase {
   IgemmWeights weights;  ///< `data` and `tap_offset` are filled in.
   std::vector<int64_t> tap_offset;
   double scale = 1;  ///< Of all weights.
+  std::string key;   ///< Tells which taps of the weights these are; empty for all.
 };
 
 /// Strides of a tensor [N, C, spatial...] or, unbatched, [C, spatial...] with the channels fastest.
@@ -134,7 +135,7 @@ class PhasePacker {
 /// channel, or is empty.
 inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperands operands,
                       const std::vector<IgemmPhase>& phases, const std::vector<double>& bias) {
-  if (phases.size() == 1) {
+  if (phases.size() == 1 && phases[0].key.empty()) {
     IgemmWeights from = phases[0].weights;
     from.tap_offset = phases[0].tap_offset.data();
     const auto read = [&](std::vector<float>& scratch) {
@@ -148,7 +149,7 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
   std::vector<IgemmPart> parts;
   for (size_t i = 0; i < phases.size(); ++i) {
     const IgemmShape& shape = phases[i].shape;
-    const std::string key = concat(method->name(), " ", i, " of ", phases.size());
+    const std::string key = concat(method->name(), " ", i, " of ", phases.size(), phases[i].key);
     const PhasePacker packer(method, phases[i], constant_weight(builder, 1));
     PackedWeights packed =
         builder.pack_later(key, method->packed_size(shape), packer.pieces(), packer);
@@ -193,7 +194,7 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
   PackedEpilogue packed = bind_epilogue(builder, epilogue);
   RowConv conv{phase.shape, source, nullptr, packed.bound};
   const std::string key = concat(source.column == 1 ? "row_conv planes" : "row_conv pixels", " by ",
-                                 row_conv_shared_pixels(phase.shape, source));
+                                 row_conv_shared_pixels(phase.shape, source), phase.key);
   PackedWeights weights = builder.pack(key, row_conv_packed_size(phase.shape), [&](float* to) {
     std::vector<float> scratch;
     IgemmWeights from = phase.weights;

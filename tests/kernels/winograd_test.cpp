@@ -34,11 +34,12 @@ std::vector<float> random_floats(int64_t count, unsigned seed) {
 struct Problem {
   int64_t n, ic, oc, height, width, padding;
   int64_t taps_y, taps_x;
+  int64_t dilation_y = 1, dilation_x = 1;
   bool has_residual = false;
   std::vector<float> x, w, bias, residual;  // w: [oc, ic, taps_y, taps_x]
 
   Problem(int64_t batch, int64_t in, int64_t out, int64_t h, int64_t wide, int64_t pad,
-          const WinogradForm& form)
+          const WinogradForm& form, int64_t dilation = 1)
       : n(batch),
         ic(in),
         oc(out),
@@ -46,7 +47,9 @@ struct Problem {
         width(wide),
         padding(pad),
         taps_y(form.y.taps),
-        taps_x(form.x.taps) {
+        taps_x(form.x.taps),
+        dilation_y(dilation),
+        dilation_x(dilation == 1 ? 1 : dilation + 1) {
     x = random_floats(n * h * wide * in, 1);
     w = random_floats(out * in * taps(), 2);
     bias = random_floats(out, 3);
@@ -54,8 +57,8 @@ struct Problem {
   }
 
   int64_t taps() const { return taps_y * taps_x; }
-  int64_t oh() const { return height + 2 * padding - taps_y + 1; }
-  int64_t ow() const { return width + 2 * padding - taps_x + 1; }
+  int64_t oh() const { return height + 2 * padding - dilation_y * (taps_y - 1); }
+  int64_t ow() const { return width + 2 * padding - dilation_x * (taps_x - 1); }
   int64_t pixels() const { return n * oh() * ow(); }
 
   IgemmShape shape(int64_t gap = 0) const {
@@ -65,8 +68,18 @@ struct Problem {
     s.oc = oc;
     s.src_pixel = ic + gap;
     s.dst_pixel = s.residual_pixel = oc + gap;
-    s.axis[1] = {.in = height, .out = oh(), .taps = taps_y, .origin = -padding, .dst_size = oh()};
-    s.axis[2] = {.in = width, .out = ow(), .taps = taps_x, .origin = -padding, .dst_size = ow()};
+    s.axis[1] = {.in = height,
+                 .out = oh(),
+                 .taps = taps_y,
+                 .origin = -padding,
+                 .step = dilation_y,
+                 .dst_size = oh()};
+    s.axis[2] = {.in = width,
+                 .out = ow(),
+                 .taps = taps_x,
+                 .origin = -padding,
+                 .step = dilation_x,
+                 .dst_size = ow()};
     return s;
   }
 
@@ -83,8 +96,9 @@ struct Problem {
         double sum = bias[o] + (has_residual ? residual[i * oc + o] : 0.f);
         for (int64_t t = 0; t < taps(); ++t) {
           for (int64_t c = 0; c < ic; ++c) {
-            sum += w[(o * ic + c) * taps() + t] *
-                   input(image, oy - padding + t / taps_x, ox - padding + t % taps_x, c);
+            sum +=
+                w[(o * ic + c) * taps() + t] * input(image, oy - padding + t / taps_x * dilation_y,
+                                                     ox - padding + t % taps_x * dilation_x, c);
           }
         }
         y.push_back(sum);
@@ -288,6 +302,23 @@ TEST_CASE("winograd agrees with float64 on odd shapes and stays inside", "[winog
     CHECK(largest_error(y, exact) <= error_bound(form, ic));
     CHECK(run(p, form, 3, 1, 3, 1) == y);
     CHECK(run(p, form, 20, 4) == y);
+  });
+}
+
+TEST_CASE("winograd computes dilated convolutions", "[winograd]") {
+  const WinogradForm form = any_form();
+  const int64_t dilation = GENERATE(2, 3, 7);
+  const int64_t padding = GENERATE(1, 30);
+  // Combs of different lengths, and more of them than there are positions.
+  Problem p(2, 5, 35, 6 * dilation + 1, 6 * dilation + 9, padding, form, dilation);
+  if (padding > 1) p = Problem(1, 5, 35, 3, 4, padding, form, dilation);
+  if (p.oh() < 1 || p.ow() < 1) return;
+  p.has_residual = padding == 1;
+  const std::vector<double> exact = p.exact();
+  test::for_each_target([&] {
+    const std::vector<float> y = run(p, form);
+    CHECK(largest_error(y, exact) <= error_bound(form, 5));
+    CHECK(run(p, form, 3, 1, 3, 1) == y);
   });
 }
 
@@ -496,15 +527,18 @@ IgemmShape square_layer(int64_t n, int64_t ic, int64_t size, int64_t oc) {
 }
 
 TEST_CASE("winograd is chosen for 3x3 stride 1 where it pays", "[winograd]") {
-  CHECK(winograd_choice(square_layer(1, 64, 56, 64), false) == kLarge);
-  CHECK(winograd_choice(square_layer(1, 64, 56, 64), true) == kSmall);
+  CHECK(winograd_choice(square_layer(1, 64, 56, 64), false).form == kLarge);
+  CHECK(winograd_choice(square_layer(1, 64, 56, 64), true).form == kSmall);
   // Weights of large tiles cost more than the multiplications that they save.
-  CHECK(winograd_choice(square_layer(1, 512, 7, 512), false) != kLarge);
-  CHECK(winograd_choice(square_layer(16, 512, 7, 512), false)->y == kSmall.y);
-  CHECK(!winograd_choice(square_layer(1, 3, 224, 64), false));
-  CHECK(!winograd_choice(square_layer(0, 64, 56, 64), false));
+  CHECK(winograd_choice(square_layer(1, 512, 7, 512), false).form != kLarge);
+  CHECK(winograd_choice(square_layer(16, 512, 7, 512), false).form->y == kSmall.y);
+  CHECK(!winograd_choice(square_layer(1, 3, 224, 64), false).form);
+  CHECK(!winograd_choice(square_layer(0, 64, 56, 64), false).form);
+  IgemmShape dilated = square_layer(1, 64, 56, 64);
+  for (size_t i = 1; i < 3; ++i) dilated.axis[i].step = 2, dilated.axis[i].origin = -2;
+  CHECK(winograd_choice(dilated, false).form == kLarge);
   // Transformed weights would take much memory.
-  CHECK(winograd_choice(square_layer(1, 512, 28, 512), false) ==
+  CHECK(winograd_choice(square_layer(1, 512, 28, 512), false).form ==
         WinogradForm{kLarge.y, kLarge.x, true});
 }
 
@@ -513,7 +547,7 @@ TEST_CASE("winograd is chosen for 5x5 and for rows and columns of taps", "[winog
     IgemmShape s = square_layer(1, 96, 20, 96);
     s.axis[1].taps = taps_y;
     s.axis[2].taps = taps_x;
-    return winograd_choice(s, strict);
+    return winograd_choice(s, strict).form;
   };
   CHECK(choice(5, 5, false) == WinogradForm{{2, 5}, {2, 5}});
   CHECK(choice(1, 7, false) == WinogradForm{{1, 1}, {4, 7}});
@@ -527,17 +561,16 @@ TEST_CASE("winograd is chosen for 5x5 and for rows and columns of taps", "[winog
 
 TEST_CASE("winograd is never chosen for other convolutions", "[winograd]") {
   const IgemmShape good = square_layer(1, 64, 56, 64);
-  REQUIRE(winograd_choice(good, false));
+  REQUIRE(winograd_choice(good, false).form);
   IgemmShape groups = good;
   groups.groups = 2;
-  REQUIRE(winograd_choice(groups, false));
+  REQUIRE(winograd_choice(groups, false).form);
   const auto without = [&](auto change) {
     IgemmShape shape = good;
     change(shape);
-    return !winograd_choice(shape, false);
+    return !winograd_choice(shape, false).form;
   };
   CHECK(without([](IgemmShape& s) { s.axis[1].stride = 2; }));
-  CHECK(without([](IgemmShape& s) { s.axis[2].step = 2; }));
   CHECK(without([](IgemmShape& s) { s.axis[1].taps = 5; }));
   CHECK(without([](IgemmShape& s) { s.axis[1].taps = s.axis[2].taps = 2; }));
   CHECK(without([](IgemmShape& s) { s.axis[0].taps = 3; }));

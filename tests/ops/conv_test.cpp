@@ -84,6 +84,15 @@ void check(const Graph& graph) {
   });
 }
 
+Epilogue full_epilogue(int64_t channels, Pointwise activation) {
+  Epilogue epilogue;
+  epilogue.residual = true;
+  epilogue.activation = activation;
+  epilogue.affine = Affine{random_array({channels}, 20).data, random_array({channels}, 21).data};
+  epilogue.post_activation = {Pointwise::kTanh};
+  return epilogue;
+}
+
 TEST_CASE("convolution for channel counts around the tiles", "[conv]") {
   const int64_t ic = GENERATE(1, 3, 7, 16, 37);
   const int64_t oc = GENERATE(1, 5, 8, 16, 17, 32, 33, 67);
@@ -147,6 +156,45 @@ TEST_CASE("depthwise convolution of any width", "[conv]") {
   check(make_graph<Conv>(
       {{1, 50, kernel, width}, {50, 1, kernel, kernel}},
       {.stride = {stride}, .padding = {kernel / 2, padding}, .groups = 50, .has_bias = true}));
+}
+
+TEST_CASE("dilated depthwise convolution", "[conv]") {
+  const int64_t width = GENERATE(1, 2, 5, 8, 13, 14, 31);
+  const int64_t kernel = GENERATE(3, 5, 7);
+  const int64_t dilation = GENERATE(2, 3, 6);
+  const int64_t padding = GENERATE(0, 1, 2);  // in multiples of the dilation
+  const int64_t channels = GENERATE(19, 70);
+  if (width + 2 * padding * dilation <= dilation * (kernel - 1)) return;
+  check(make_graph<Conv>({{2, channels, 9, width}, {channels, 1, kernel, kernel}},
+                         {.padding = {kernel / 2 * dilation, padding * dilation},
+                          .dilation = {dilation},
+                          .groups = channels,
+                          .has_bias = true}));
+  check(make_graph<Conv>({{1, channels, 9, width}, {channels, 1, 3, kernel}},
+                         {.stride = {1, 2},
+                          .padding = {2, padding * dilation},
+                          .dilation = {2, dilation},
+                          .groups = channels}));
+}
+
+TEST_CASE("convolution that reads more padding than input", "[conv]") {
+  const int64_t dilation = GENERATE(3, 4, 5, 6, 9);
+  const int64_t kernel = GENERATE(3, 5);
+  const int64_t groups = GENERATE(1, 2);
+  const int64_t padding = kernel / 2 * dilation;
+  const Shape weight = {20, 36 / groups, kernel, kernel};
+  const Attributes a{
+      .padding = {padding}, .dilation = {dilation}, .groups = groups, .has_bias = true};
+  check(make_graph<Conv>({{1, 36, 5, 7}, weight}, a));
+  check(make_graph<Conv>({{2, 36, 7, 5}, weight, full_epilogue(20, relu())}, a));
+  Attributes strided = a;
+  strided.stride = {2, 3};
+  check(make_graph<Conv>({{1, 36, 5, 7}, weight}, strided));
+  // Positions that see nothing at all.
+  Attributes wide = a;
+  wide.padding = {padding + 8, padding};
+  check(make_graph<Conv>({{1, 36, 2, 2}, weight}, wide));
+  if (kernel == 3) check(make_graph<Conv>({{1, 36, 1, 1}, weight}, a));
 }
 
 TEST_CASE("convolution of groups of a few channels", "[conv]") {
@@ -219,15 +267,6 @@ TEST_CASE("linear for any rank and size", "[linear]") {
   check(make_graph<Linear>({{k}, {n, k}}, {.has_bias = true}));
   check(
       make_graph<Linear>({{2, 3, 5, k}, {k, n}}, {.weight_is_kn = true, .alpha = 0.5, .beta = 2}));
-}
-
-Epilogue full_epilogue(int64_t channels, Pointwise activation) {
-  Epilogue epilogue;
-  epilogue.residual = true;
-  epilogue.activation = activation;
-  epilogue.affine = Affine{random_array({channels}, 20).data, random_array({channels}, 21).data};
-  epilogue.post_activation = {Pointwise::kTanh};
-  return epilogue;
 }
 
 TEST_CASE("small images of many channels", "[conv]") {

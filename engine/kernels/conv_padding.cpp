@@ -1,0 +1,100 @@
+#include "engine/kernels/conv_padding.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "engine/base/ceil_div.h"
+#include "engine/kernels/conv_method.h"
+
+namespace plica {
+namespace {
+
+/// Taps [first, last).
+struct Taps {
+  int64_t first, last;
+  bool operator==(const Taps&) const = default;
+};
+
+/// The taps that are inside the input for one of the output positions [begin, end); at least one.
+Taps taps_inside(const IgemmAxis& axis, int64_t begin, int64_t end) {
+  const int64_t low = begin * axis.stride + axis.origin;
+  const int64_t high = (end - 1) * axis.stride + axis.origin;
+  const int64_t first = high >= 0 ? 0 : ceil_div(-high, axis.step);
+  const int64_t last = low >= axis.in ? 0 : ceil_div(axis.in - low, axis.step);
+  Taps taps{std::min(first, axis.taps - 1), std::min(last, axis.taps)};
+  taps.last = std::max(taps.last, taps.first + 1);
+  return taps;
+}
+
+/// Output positions [begin, end) of an axis, which see no taps but these.
+struct Run {
+  int64_t begin, end;
+  Taps taps;
+};
+
+std::vector<Run> runs_of(const IgemmAxis& axis) {
+  std::vector<Run> runs;
+  for (int64_t o = 0; o < axis.out; ++o) {
+    const Taps taps = taps_inside(axis, o, o + 1);
+    if (runs.empty() || runs.back().taps != taps) runs.push_back({o, o, taps});
+    runs.back().end = o + 1;
+  }
+  return runs;
+}
+
+/// What of a part computes a run of axis `index`.
+ConvPart part_of(const ConvPart& whole, size_t index, const Run& run) {
+  ConvPart part{whole.shape, {}};
+  IgemmAxis& axis = part.shape.axis[index];
+  axis.origin += run.begin * axis.stride + run.taps.first * axis.step;
+  axis.dst_origin += run.begin * axis.dst_step;
+  axis.out = run.end - run.begin;
+  axis.taps = run.taps.last - run.taps.first;
+  int64_t inner = 1;
+  for (size_t i = index + 1; i < 3; ++i) inner *= whole.shape.axis[i].taps;
+  for (size_t i = 0; i < whole.taps.size(); ++i) {
+    const int64_t tap = static_cast<int64_t>(i) / inner % whole.shape.axis[index].taps;
+    if (tap >= run.taps.first && tap < run.taps.last) part.taps.push_back(whole.taps[i]);
+  }
+  return part;
+}
+
+}  // namespace
+
+std::vector<ConvPart> without_padding(const IgemmShape& shape, Rounding rounding) {
+  // A part costs memory for weights that others have too, and an uneven end.
+  constexpr double kGain = 1.4;
+  // Of ordinary padding there is nothing to gain.
+  constexpr size_t kMostRuns = 8;
+
+  ConvPart whole{shape, std::vector<int64_t>(static_cast<size_t>(shape.taps()))};
+  std::iota(whole.taps.begin(), whole.taps.end(), 0);
+  if (shape.rows() == 0) return {std::move(whole)};
+  for (size_t i = 0; i < 3; ++i) {
+    const IgemmAxis& axis = shape.axis[i];
+    const Taps taps = taps_inside(axis, 0, axis.out);
+    if (taps != Taps{0, axis.taps}) whole = part_of(whole, i, {0, axis.out, taps});
+  }
+  // Groups have kernels that step over padding.
+  if (shape.groups > 1) return {std::move(whole)};
+  std::vector<ConvPart> best;
+  double least = conv_cost(whole.shape, rounding) / kGain;
+  for (size_t i = 0; i < 3; ++i) {
+    const std::vector<Run> runs = runs_of(whole.shape.axis[i]);
+    if (runs.size() == 1 || runs.size() > kMostRuns) continue;
+    std::vector<ConvPart> parts;
+    double sum = 0;
+    for (const Run& run : runs) {
+      parts.push_back(part_of(whole, i, run));
+      sum += conv_cost(parts.back().shape, rounding);
+    }
+    if (sum >= least) continue;
+    least = sum;
+    best = std::move(parts);
+  }
+  if (best.empty()) best.push_back(std::move(whole));
+  return best;
+}
+
+}  // namespace plica
