@@ -22,10 +22,11 @@ struct Split {
 Split split_panels(const IgemmShape& shape, IgemmTile tile, int threads) {
   constexpr int64_t kBlocksPerThread = 4;
   const int64_t panels = ceil_div(shape.oc, tile.panel), wanted = threads * kBlocksPerThread;
-  Split split{1, std::min(panels, ceil_div(wanted, shape.groups)), shape.groups, true};
+  const int64_t least = ceil_div(shape.rows(), igemm_max_rows(shape));
+  Split split{least, std::min(panels, ceil_div(wanted, shape.groups)), shape.groups, true};
   const bool uneven = panels * shape.groups % threads != 0;
   if (uneven && panels * shape.groups < 2 * wanted) {
-    split.row_blocks = std::clamp<int64_t>(shape.rows() / tile.rows, 1, threads);
+    split.row_blocks = std::clamp<int64_t>(shape.rows() / tile.rows, least, least * threads);
   }
   return split;
 }

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "engine/base/aligned_buffer.h"
+#include "engine/kernels/igemm_kernel.h"
+#include "tests/support/single_op.h"
 #include "tests/support/targets.h"
 
 namespace plica {
@@ -108,6 +110,46 @@ TEST_CASE("igemm agrees with float64 around its tile sizes and stays inside", "[
     CHECK(error <= bound);
     CHECK(run(p, 0, rows, 3, 1) == y);
     CHECK(run(p, 0, rows, 512, 0) == y);
+  });
+}
+
+TEST_CASE("igemm's kernel stays inside its scratch memory, whatever the team", "[igemm]") {
+  const int64_t size = GENERATE(7, 22, 28, 30, 32);
+  const int64_t stride = GENERATE(1, 2);
+  const int64_t taps = GENERATE(1, 3);
+  IgemmShape shape;
+  shape.n = 1;
+  shape.ic = shape.src_pixel = 5;
+  shape.oc = shape.dst_pixel = GENERATE(20, 70, 520);
+  for (size_t i = 1; i < 3; ++i) {
+    shape.axis[i] = {.in = size, .out = (size - 1) / stride + 1, .taps = taps, .stride = stride};
+    shape.axis[i].origin = -(taps / 2);
+    shape.axis[i].dst_size = shape.axis[i].out;
+  }
+  const std::vector<float> x = random_floats(static_cast<size_t>(size * size * 5), 1);
+  test::for_each_target([&] {
+    AlignedBuffer weights(igemm_packed_size(shape) * sizeof(float));
+    AlignedBuffer bias(static_cast<size_t>(igemm_padded_columns(shape)) * sizeof(float));
+    std::fill_n(weights.floats(), igemm_packed_size(shape), 0.5f);
+    std::vector<IgemmPart> parts = {{shape, weights.floats(), {}}};
+    parts[0].epilogue.bias = bias.floats();
+    const size_t each = igemm_bytes_per_thread(parts);
+    const auto kernel = make_igemm(parts, {}, nullptr);
+    std::vector<float> alone;
+    for (const int threads : {1, 2, 3, 4, 6, 16}) {
+      constexpr size_t kBehind = 1 << 14;
+      std::vector<float> y(static_cast<size_t>(shape.rows() * shape.oc), kGuard);
+      AlignedBuffer scratch(static_cast<size_t>(threads) * each + kBehind * sizeof(float));
+      float* const behind = scratch.floats() + static_cast<size_t>(threads) * each / sizeof(float);
+      std::fill_n(behind, kBehind, kGuard);
+      const float* in = x.data();
+      float* out = y.data();
+      testing::ReversedTeam team(threads);
+      kernel->run({&in, &out, scratch.data()}, team);
+      CHECK(std::all_of(behind, behind + kBehind, [](float f) { return f == kGuard; }));
+      if (threads == 1) alone = y;
+      CHECK(y == alone);
+    }
   });
 }
 
