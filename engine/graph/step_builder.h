@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -87,6 +88,11 @@ class StepBuilder {
   /// several threads: `fill` must own all that it needs.
   virtual PackedWeights pack_later(const std::string& key, size_t count, int64_t pieces,
                                    FillPiece fill) = 0;
+
+  /// Memory that packed weights may still take beyond what the model's weights have, for the sake
+  /// of speed; and that some of it is taken, or, if negative, given.
+  virtual int64_t spare_bytes() const { return std::numeric_limits<int64_t>::max(); }
+  virtual void take_spare(int64_t /*bytes*/) {}
 
   /// The step's kernel. `kernel_name` is what `plica inspect --plan` shows: "igemm 6x64 + relu".
   virtual void emit(std::unique_ptr<Kernel> kernel, std::string kernel_name) = 0;

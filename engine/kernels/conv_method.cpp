@@ -120,19 +120,20 @@ void ConvMethod::pack_bias(const IgemmShape& shape, const float* bias, float* pa
 }
 
 namespace {
-WinogradChoice winograd_form(const IgemmShape& shape, Rounding rounding) {
+WinogradChoice winograd_form(const IgemmShape& shape, Rounding rounding, int64_t spare_bytes) {
   if (rounding == Rounding::kDirect) return {{}, igemm_cost(shape)};
-  return winograd_choice(shape, rounding == Rounding::kStrict);
+  return winograd_choice(shape, rounding == Rounding::kStrict, spare_bytes);
 }
 }  // namespace
 
 double conv_cost(const IgemmShape& shape, Rounding rounding) {
-  return winograd_form(shape, rounding).cost;
+  return winograd_form(shape, rounding, 0).cost;
 }
 
-std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding) {
+std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding,
+                                                     int64_t spare_bytes) {
   if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>();
-  if (const auto form = winograd_form(shape, rounding).form) {
+  if (const auto form = winograd_form(shape, rounding, spare_bytes).form) {
     return std::make_shared<WinogradMethod>(*form);
   }
   if (grouped_fits(shape)) return std::make_shared<GroupedMethod>();

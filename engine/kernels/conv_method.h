@@ -35,7 +35,9 @@ class ConvMethod {
 /// Time that a convolution of one group takes, in multiplications of two numbers.
 double conv_cost(const IgemmShape& shape, Rounding rounding);
 
-/// The method for convolutions of that shape that rounds no more than `rounding`.
-std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding);
+/// The method for convolutions of that shape that rounds no more than `rounding`. To be faster,
+/// it may take `spare_bytes` more for the weights than they have.
+std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding,
+                                                     int64_t spare_bytes);
 
 }  // namespace plica

@@ -88,19 +88,20 @@ class WinogradKernel final : public Kernel {
 };
 
 /// Whether the memory of early weights is not worth the time that they save.
-bool should_be_late(const IgemmShape& shape, WinogradForm form) {
-  constexpr size_t kMostBytes = 3 << 20;
+bool should_be_late(const IgemmShape& shape, WinogradForm form, int64_t spare_bytes) {
+  constexpr int64_t kMostBytes = 3 << 20;
   // Where late weights take least time: one block of tiles transforms them, and sums are not added
   // to others in memory. A twentieth instead of a tenth.
-  constexpr size_t kMostBytesForLess = 1 << 20;
+  constexpr int64_t kMostBytesForLess = 1 << 20;
   constexpr int64_t kOneSlice = 128;
 
   const size_t early = winograd_packed_size(shape, form);
   form.late = true;
-  const size_t more = (early - winograd_packed_size(shape, form)) * sizeof(float);
+  const auto more =
+      static_cast<int64_t>((early - winograd_packed_size(shape, form)) * sizeof(float));
   const int64_t tiles = winograd_tiles(shape, form);
   const bool cheap = shape.ic <= kOneSlice && winograd_block_tiles(shape, form) == tiles;
-  return more > (cheap ? kMostBytesForLess : kMostBytes);
+  return more > std::min(spare_bytes, cheap ? kMostBytesForLess : kMostBytes);
 }
 
 }  // namespace
@@ -111,7 +112,7 @@ double igemm_cost(const IgemmShape& shape) {
          (static_cast<double>(shape.rows()) + kWeight);
 }
 
-WinogradChoice winograd_choice(const IgemmShape& shape, bool strict) {
+WinogradChoice winograd_choice(const IgemmShape& shape, bool strict, int64_t spare_bytes) {
   // A float of transformed inputs or products: made and read.
   constexpr double kTransform = 14;
   // A tile must be worth its rounding error, and direct summation is the most accurate.
@@ -141,7 +142,7 @@ WinogradChoice winograd_choice(const IgemmShape& shape, bool strict) {
         points * (ic * oc * (rows + kWeight) + vectors * static_cast<double>(tiles) * kTransform);
     const double cost = static_cast<double>(shape.groups) * of_group;
     if (cost * kGain >= best.cost) continue;
-    form.late = should_be_late(shape, form);
+    form.late = should_be_late(shape, form, spare_bytes);
     best = {form, cost};
   }
   return best;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 
@@ -24,8 +25,10 @@ struct WinogradChoice {
   std::optional<WinogradForm> form;  ///< None for direct summation.
   double cost;                       ///< In the unit of igemm_cost().
 };
-/// How `shape` should be computed. `strict`: by forms that are is_strict() alone.
-WinogradChoice winograd_choice(const IgemmShape& shape, bool strict);
+/// How `shape` should be computed. `strict`: by forms that are is_strict() alone. Weights that take
+/// more than `spare_bytes` more than those of direct summation are late.
+WinogradChoice winograd_choice(const IgemmShape& shape, bool strict,
+                               int64_t spare_bytes = std::numeric_limits<int64_t>::max());
 
 /// Tiles of a block, at most. For speed alone: the bits do not depend on it.
 int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form);

@@ -145,11 +145,14 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
   }
   IgemmShape chosen_for = phases[0].shape;
   if (builder.batch_invariant()) chosen_for.n = std::min<int64_t>(chosen_for.n, 1);
-  const auto method = choose_conv_method(chosen_for, builder.rounding());
+  // No layer takes all that there is.
+  const auto method = choose_conv_method(chosen_for, builder.rounding(), builder.spare_bytes() / 2);
+  builder.take_spare(-constant_weight(builder, 1).count() * int64_t{sizeof(float)});
   std::vector<IgemmPart> parts;
   for (size_t i = 0; i < phases.size(); ++i) {
     const IgemmShape& shape = phases[i].shape;
     const std::string key = concat(method->name(), " ", i, " of ", phases.size(), phases[i].key);
+    builder.take_spare(static_cast<int64_t>(method->packed_size(shape) * sizeof(float)));
     const PhasePacker packer(method, phases[i], constant_weight(builder, 1));
     PackedWeights packed =
         builder.pack_later(key, method->packed_size(shape), packer.pieces(), packer);

@@ -14,6 +14,19 @@
 namespace plica {
 
 /// Has a result of so many bytes computed in the caller's memory, if it is alone in its own.
+int64_t spare_bytes_of(const Graph& graph) {
+  constexpr int64_t kFree = int64_t{1} << 20;
+  std::set<const Value*> constants;
+  int64_t bytes = 0;
+  for (const auto& node : graph.nodes()) {
+    for (const Value* input : node->inputs) {
+      if (!input->is_constant() || !constants.insert(input).second) continue;
+      bytes += input->constant->count() * int64_t{sizeof(float)};
+    }
+  }
+  return bytes / 10 + kFree;
+}
+
 bool Planner::give_to_caller(const Place& place, size_t bytes, int index) {
   Buffer& buffer = plan_.buffers[static_cast<size_t>(place.operand.buffer)];
   if (options_.keep_values || buffer.kind != Buffer::Kind::kArena || buffer.bytes != bytes ||
@@ -105,8 +118,9 @@ void Planner::plan_samples(size_t count) {
   PlanOptions options = options_;
   options.threads = 1;
   std::vector<TensorDesc> descs;
-  Plan plan = Planner(graph_, bindings_, std::move(shapes), cache_, options)
-                  .build_prefix(count, outputs, descs);
+  Planner sample(graph_, bindings_, std::move(shapes), cache_, options);
+  Plan plan = sample.build_prefix(count, outputs, descs);
+  spare_bytes_ = sample.spare_bytes_;
 
   Step step;
   std::vector<int64_t> in_floats, out_floats;

@@ -18,6 +18,10 @@ struct Place {
   TensorDesc desc;
 };
 
+/// Memory that packed weights may take beyond what the graph's constants have: a tenth of these,
+/// and what hardly matters to any process.
+int64_t spare_bytes_of(const Graph& graph);
+
 /// Makes the plan of one graph: each operator's kernel, then where everything lies. The planner of
 /// a graph whose early layers run sample by sample has another one make the plan of a sample.
 class Planner final : public StepBuilder {
@@ -29,7 +33,8 @@ class Planner final : public StepBuilder {
         shapes_(std::move(shapes)),
         slices_(find_slices(graph, shapes_)),
         cache_(cache),
-        options_(options) {}
+        options_(options),
+        spare_bytes_(spare_bytes_of(graph)) {}
 
   Plan build();
   /// Of the first `count` nodes alone. `outputs`: values that others need, computed to where
@@ -67,6 +72,8 @@ class Planner final : public StepBuilder {
     weight_bytes_ += count * sizeof(float);
     return cache_.get_later(node_->outputs.at(0)->name, key, count, pieces, std::move(fill));
   }
+  int64_t spare_bytes() const override { return spare_bytes_; }
+  void take_spare(int64_t bytes) override { spare_bytes_ -= bytes; }
   void emit(std::unique_ptr<Kernel> kernel, std::string kernel_name) override {
     kernel_ = std::move(kernel);
     kernel_name_ = std::move(kernel_name);
@@ -108,6 +115,7 @@ class Planner final : public StepBuilder {
   std::map<const Value*, size_t> uses_left_;
   std::vector<std::vector<const Value*>> values_in_;  // by buffer
   std::map<int, int> whole_buffers_;                  // of slices_.wholes
+  int64_t spare_bytes_;
 
   // The node at hand.
   const Node* node_ = nullptr;
