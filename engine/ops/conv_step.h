@@ -145,8 +145,7 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
   }
   IgemmShape chosen_for = phases[0].shape;
   if (builder.batch_invariant()) chosen_for.n = std::min<int64_t>(chosen_for.n, 1);
-  // No layer takes all that there is.
-  const auto method = choose_conv_method(chosen_for, builder.rounding(), builder.spare_bytes() / 2);
+  const auto method = choose_conv_method(chosen_for, builder.rounding(), builder.spare_bytes());
   builder.take_spare(-constant_weight(builder, 1).count() * int64_t{sizeof(float)});
   std::vector<IgemmPart> parts;
   for (size_t i = 0; i < phases.size(); ++i) {

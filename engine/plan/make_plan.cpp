@@ -13,9 +13,9 @@
 
 namespace plica {
 
-/// Has a result of so many bytes computed in the caller's memory, if it is alone in its own.
 int64_t spare_bytes_of(const Graph& graph) {
-  constexpr int64_t kFree = int64_t{1} << 20;
+  // What a small process has left of 15 MB, and what a node and its step take.
+  constexpr int64_t kFree = 3 << 20, kNode = 10 << 10;
   std::set<const Value*> constants;
   int64_t bytes = 0;
   for (const auto& node : graph.nodes()) {
@@ -24,9 +24,10 @@ int64_t spare_bytes_of(const Graph& graph) {
       bytes += input->constant->count() * int64_t{sizeof(float)};
     }
   }
-  return bytes / 10 + kFree;
+  return bytes / 10 + kFree - static_cast<int64_t>(graph.nodes().size()) * kNode;
 }
 
+/// Has a result of so many bytes computed in the caller's memory, if it is alone in its own.
 bool Planner::give_to_caller(const Place& place, size_t bytes, int index) {
   Buffer& buffer = plan_.buffers[static_cast<size_t>(place.operand.buffer)];
   if (options_.keep_values || buffer.kind != Buffer::Kind::kArena || buffer.bytes != bytes ||

@@ -18,8 +18,8 @@ struct Place {
   TensorDesc desc;
 };
 
-/// Memory that packed weights may take beyond what the graph's constants have: a tenth of these,
-/// and what hardly matters to any process.
+/// Memory that packed weights may take beyond what the graph's constants have, so that a process is
+/// not larger than these by more than a tenth and 15 MB.
 int64_t spare_bytes_of(const Graph& graph);
 
 /// Makes the plan of one graph: each operator's kernel, then where everything lies. The planner of
