@@ -62,6 +62,13 @@ class StepBuilder {
   /// The same with dense memory in exactly these strides (0 is not allowed).
   virtual TensorDesc use_input_as(int index, const Strides& strides) = 0;
 
+  /// Nothing needs this output but the caller of the model, who gets it row-major: it is an output
+  /// of the graph, as it is or behind operators that keep the order of its memory.
+  virtual bool prefers_row_major(int index) const {
+    (void)index;
+    return false;
+  }
+
   /// The kernel will write this output, args.out[index], as dense memory with these strides.
   virtual void set_output(int index, TensorDesc desc) = 0;
   /// The same for an output [N, C, spatial...] with the channels fastest. Returns the floats from

@@ -88,21 +88,28 @@ class Upsample : public Op {
   }
 
   void plan(StepBuilder& builder) const override {
-    const TensorDesc in = builder.use_input(0, Layout::kPixelRows);
+    const Shape& in = builder.input_shape(0);
     const Shape& out = builder.output_shape(0);
     ResizeProblem problem;
-    problem.n = out[0];
-    problem.c = out[1];
-    problem.pixel_stride = pixel_stride(in);
+    if (computes_planes(builder)) {
+      builder.use_input(0, Layout::kRowMajor);
+      builder.set_output(0, row_major(out));
+      problem.n = out[0] * out[1];
+    } else {
+      problem.n = out[0];
+      problem.c = out[1];
+      problem.src_pixel_stride = pixel_stride(builder.use_input(0, Layout::kPixelRows));
+      problem.dst_pixel_stride = builder.set_output_pixels(0);
+    }
     problem.linear_axes = mode_ == Resizing::kLinear ? static_cast<int>(axes_) : 0;
     for (size_t i = 0; i < 3; ++i) {
       problem.taps[i] = {ResizeTap{}};
       if (i + axes_ < 3) continue;
       const size_t axis = i + axes_ - 3;
-      problem.in[i] = in.shape[axis + 2];
-      problem.taps[i] = axis_taps(axis, in.shape[axis + 2], out[axis + 2]);
+      problem.in[i] = in[axis + 2];
+      problem.taps[i] = axis_taps(axis, in[axis + 2], out[axis + 2]);
     }
-    builder.set_output(0, channels_last(out));
+    builder.set_workspace(0, resize_bytes_per_thread(problem));
     builder.emit(make_resize(problem), mode_ == Resizing::kLinear ? "resize linear" : "resize");
   }
 
@@ -112,6 +119,14 @@ class Upsample : public Op {
   }
 
  private:
+  /// Whether the output is better computed row-major: nobody would have the channels together, and
+  /// an input that has is copied at no more cost than the output would be.
+  static bool computes_planes(const StepBuilder& builder) {
+    return builder.prefers_row_major(0) &&
+           (satisfies(builder.input_desc(0), Layout::kRowMajor) ||
+            element_count(builder.input_shape(0)) <= element_count(builder.output_shape(0)));
+  }
+
   /// The input positions behind each output position of a spatial axis.
   std::vector<ResizeTap> axis_taps(size_t axis, int64_t in, int64_t out) const {
     std::vector<ResizeTap> taps(static_cast<size_t>(out));

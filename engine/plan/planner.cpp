@@ -100,6 +100,18 @@ TensorDesc Planner::use_input_as(int index, const Strides& strides) {
   return used.desc;
 }
 
+bool Planner::prefers_row_major(int index) const {
+  std::vector<const Value*> values{node_->outputs.at(static_cast<size_t>(index))};
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!values[i]->is_used()) return false;
+    for (const Node* user : values[i]->users) {
+      if (!user->op->as_pointwise() && !user->op->keeps_elements()) return false;
+      values.push_back(user->outputs.at(0));
+    }
+  }
+  return true;
+}
+
 void Planner::set_output(int index, TensorDesc desc) {
   require(desc.shape == output_shape(index), ErrorCode::kInternal, node_->op->name(),
           " declares output ", index, " as ", desc.shape, ", inferred ", output_shape(index));

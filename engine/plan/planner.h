@@ -55,6 +55,7 @@ class Planner final : public StepBuilder {
   const TensorDesc& input_desc(int index) const override;
   TensorDesc use_input(int index, Layout layout) override;
   TensorDesc use_input_as(int index, const Strides& strides) override;
+  bool prefers_row_major(int index) const override;
   void set_output(int index, TensorDesc desc) override;
   int64_t set_output_pixels(int index) override;
   void alias(int index, int input, TensorDesc desc, int64_t offset) override;

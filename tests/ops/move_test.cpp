@@ -191,8 +191,44 @@ TEST_CASE("sizes may depend on the batch", "[move]") {
   }
 }
 
-TEST_CASE("resizing agrees with its reference on every target", "[move]") {
-  for (const int64_t channels : {1, 3, 4, 8, 17, 35}) {
+/// `mode` is as in "aten.upsample_bilinear2d.vec".
+Args resize_args(const std::string& mode, const Ints& size, bool align_corners = false) {
+  Args args{{"input", tensor("x")}, {"output_size", size}};
+  if (mode[0] != 'n') args["align_corners"] = align_corners;
+  return args;
+}
+
+/// Compares with the reference where the result is wanted in planes and where its channels are
+/// wanted together, and the bits of 1 and 3 threads.
+void check_resize(const std::string& mode, const Shape& shape, const Args& args, int layout) {
+  for (const bool planes : {true, false}) {
+    CAPTURE(mode, shape, layout, planes);
+    Graph graph;
+    const std::vector<Array> inputs{add_laid_out(graph, "x", shape, layout)};
+    Value* y = add(graph, "aten.upsample_" + mode + ".vec", args)[0];
+    if (!planes) {
+      Ints order{0};
+      for (size_t axis = 2; axis < shape.size(); ++axis) order.emplace_back(axis);
+      order.emplace_back(1);
+      y = add(graph, "aten.permute.default", {{"self", tensor(y->name)}, {"dims", order}})[0];
+    }
+    graph.add_output(y);
+    set_shapes(graph);
+    const Array expected = evaluate(graph, inputs)[0];
+    const Array found = test::run_planned(graph, inputs)[0];
+    CHECK(found.shape == expected.shape);
+    double worst = 0;
+    for (size_t i = 0; i < found.data.size(); ++i) {
+      worst = std::max(worst, std::fabs(found.data[i] - expected.data[i]));
+    }
+    // Inputs are below 1; the bound is the kernel's.
+    CHECK(worst <= (mode[0] == 'n' ? 0 : 6 * std::numeric_limits<float>::epsilon()));
+    CHECK(test::run_planned(graph, inputs, {.threads = 3})[0].data == found.data);
+  }
+}
+
+TEST_CASE("resizing agrees with its reference on every target", "[move][resize]") {
+  for (const int64_t channels : {1, 3, 4, 8, 17, 21, 35}) {
     for (const std::string mode :
          {"nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "trilinear3d"}) {
       const auto axes = static_cast<size_t>(mode[mode.size() - 2] - '0');
@@ -202,28 +238,60 @@ TEST_CASE("resizing agrees with its reference on every target", "[move]") {
         shape.push_back(3 + static_cast<int64_t>(i));
         size.emplace_back(7 - 2 * static_cast<int64_t>(i));
       }
-      Args args{{"input", tensor("x")}, {"output_size", size}};
-      if (mode[0] != 'n') args["align_corners"] = false;
-      CAPTURE(mode, channels);
+      const Args args = resize_args(mode, size);
       test::for_each_target([&] {
-        for (int layout = 0; layout < 3; ++layout) {
-          Graph graph;
-          const std::vector<Array> inputs{add_laid_out(graph, "x", shape, layout)};
-          graph.add_output(add(graph, "aten.upsample_" + mode + ".vec", args)[0]);
-          set_shapes(graph);
-          const Array expected = evaluate(graph, inputs)[0];
-          const Array found = test::run_planned(graph, inputs)[0];
-          CHECK(found.shape == expected.shape);
-          double worst = 0;
-          for (size_t i = 0; i < found.data.size(); ++i) {
-            worst = std::max(worst, std::fabs(found.data[i] - expected.data[i]));
+        for (int layout = 0; layout < 3; ++layout) check_resize(mode, shape, args, layout);
+      });
+    }
+  }
+}
+
+TEST_CASE("rows of any width are resized to any width", "[move][resize]") {
+  for (const std::string mode : {"nearest2d", "bilinear2d"}) {
+    for (const bool align_corners : {false, true}) {
+      if (align_corners && mode[0] == 'n') continue;
+      test::for_each_target([&] {
+        for (const int64_t from : {1, 2, 7, 14, 16, 17, 33, 64}) {
+          for (const int64_t to : {1, 3, 15, 16, 17, 33, 67, 130}) {
+            CAPTURE(from, to, align_corners);
+            check_resize(mode, {2, 2, 3, from}, resize_args(mode, {5, to}, align_corners), 0);
           }
-          // Inputs are below 1; the bound is the kernel's.
-          CHECK(worst <= 6 * std::numeric_limits<float>::epsilon());
         }
       });
     }
   }
+}
+
+/// Steps between [1, 5, 8, 6], whose channels lie together, and its resizing to [h, w] as an output
+/// behind other operators.
+std::vector<std::string> steps_of_resize(int64_t h, int64_t w,
+                                         const std::vector<std::pair<std::string, Args>>& behind) {
+  Graph graph;
+  add_laid_out(graph, "x", {1, 5, 8, 6}, 1);
+  Value* y = add(graph, "aten.upsample_bilinear2d.vec", resize_args("bilinear2d", {h, w}))[0];
+  for (auto [target, args] : behind) {
+    args["self"] = tensor(y->name);
+    y = add(graph, target, args)[0];
+  }
+  graph.add_output(y);
+  set_shapes(graph);
+  PackCache cache;
+  std::vector<std::string> names;
+  for (const Step& step : make_plan(graph, {{1, 8, 6, 5}}, cache, {}).steps) {
+    names.push_back(step.kernel_name);
+  }
+  return names;
+}
+
+TEST_CASE("a resized output is computed as the caller gets it", "[move][resize]") {
+  using Names = std::vector<std::string>;
+  CHECK(steps_of_resize(16, 12, {}) == Names{"copy", "resize linear"});
+  CHECK(steps_of_resize(16, 12, {{"aten.relu.default", {}}, {"aten.clone.default", {}}}) ==
+        Names{"copy", "resize linear", "relu"});
+  // The result is smaller than what it is made of, or somebody has its channels together.
+  CHECK(steps_of_resize(4, 3, {}) == Names{"resize linear", "copy"});
+  CHECK(steps_of_resize(16, 12, {{"aten.permute.default", {{"dims", Ints{0, 2, 3, 1}}}}}) ==
+        Names{"resize linear"});
 }
 
 TEST_CASE("only what keeps the elements in order says so", "[move]") {

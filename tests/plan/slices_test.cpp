@@ -69,6 +69,18 @@ TEST_CASE("nested concatenations take no step", "[slices]") {
   CHECK(check(finish(s.net, {y})) == 1);
 }
 
+TEST_CASE("resized images are written into a concatenation", "[slices]") {
+  Start s;
+  const int64_t channels = GENERATE(1, 6, 20);
+  Value* a = s.net.conv2d(s.x, channels, 3, 1);
+  Value* small = s.net.op("aten.max_pool2d.default",
+                          {{"self", Net::ref(a)}, {"kernel_size", std::vector<Dim>{2, 2}}});
+  Value* b = s.net.op("aten.upsample_bilinear2d.vec", {{"input", Net::ref(small)},
+                                                       {"output_size", std::vector<Dim>{9, 7}},
+                                                       {"align_corners", false}});
+  CHECK(check(finish(s.net, {s.net.conv2d(s.net.cat({a, b}), 6, 1)})) == 1);
+}
+
 TEST_CASE("a whole of a multiple of 512 channels keeps its rows apart", "[slices]") {
   Start s;
   Value* a = s.net.conv2d(s.x, 500, 3, 1);
