@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/base/ceil_div.h"
+#include "engine/kernels/parts_tail.h"
 #include "engine/kernels/row_sums.h"
 #include "engine/kernels/share_work.h"
 
@@ -24,6 +25,7 @@ class ConvLines final : public Kernel, public RowSummer {
   ConvLines(const LineMethod& method, std::vector<IgemmPart> parts, IgemmOperands operands,
             std::shared_ptr<const void> owner)
       : parts_(std::move(parts)),
+        tail_(parts_),
         operands_(operands),
         owner_(std::move(owner)),
         run_(method.function),
@@ -61,6 +63,7 @@ class ConvLines final : public Kernel, public RowSummer {
         run_lines(part, args, scratch, {0, lines, channel(task), channel(task + 1)});
       });
     }
+    tail_.run(args.out[0], team);
   }
 
   std::unique_ptr<Kernel> with_row_sums() const override {
@@ -110,17 +113,10 @@ class ConvLines final : public Kernel, public RowSummer {
     for (int64_t i = region.begin; i < region.end; ++i) {
       const ConvLine line = line_of(part, args, i);
       float* const dst = line.dst + region.first;
-      const IgemmAxis& x = s.axis[2];
       const int64_t pixel = (line.dst - args.out[0]) / s.dst_pixel;
-      if (x.dst_step == 1) {
-        apply_tail_rows(part.epilogue, pixel, x.out, s.dst_pixel, region.first, dst, channels);
-        if (sum_pixels_) sum_row(part, args, i, line.dst, region.first, region.last);
-        continue;
-      }
-      for (int64_t ox = 0; ox < x.out; ++ox) {
-        const int64_t at = ox * x.dst_step;
-        apply_tail(part.epilogue, pixel + at, region.first, dst + at * s.dst_pixel, channels);
-      }
+      apply_tail_rows(part.epilogue, pixel, s.axis[2].out, s.dst_pixel, region.first, dst,
+                      channels);
+      if (sum_pixels_) sum_row(part, args, i, line.dst, region.first, region.last);
     }
   }
 
@@ -153,6 +149,7 @@ class ConvLines final : public Kernel, public RowSummer {
   }
 
   std::vector<IgemmPart> parts_;
+  PartsTail tail_;
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
   ConvLineFn run_;

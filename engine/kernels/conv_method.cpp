@@ -8,6 +8,7 @@
 #include "engine/kernels/conv_lines.h"
 #include "engine/kernels/depthwise.h"
 #include "engine/kernels/grouped.h"
+#include "engine/kernels/narrow_conv.h"
 #include "engine/kernels/winograd_kernel.h"
 
 namespace plica {
@@ -92,6 +93,26 @@ class WinogradMethod final : public ConvMethod {
   WinogradForm form_;
 };
 
+class NarrowMethod final : public ConvMethod {
+ public:
+  std::string name() const override { return "narrow"; }
+  size_t packed_size(const IgemmShape& shape) const override { return narrow_packed_size(shape); }
+  void pack(const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
+            float* packed) const override {
+    narrow_pack(shape, weights, columns, packed);
+  }
+  size_t bias_size(const IgemmShape& shape) const override { return narrow_bias_size(shape); }
+  void pack_bias(const IgemmShape& shape, const float* bias, float* packed) const override {
+    narrow_pack_bias(shape, bias, packed);
+  }
+  size_t bytes_per_thread(const std::vector<IgemmPart>&) const override { return 0; }
+  std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands operands,
+                               std::shared_ptr<const void> owner) const override {
+    const LineMethod method{narrow_function(parts[0].shape)};
+    return make_conv_lines(method, std::move(parts), operands, std::move(owner));
+  }
+};
+
 class IgemmMethod final : public ConvMethod {
  public:
   std::string name() const override { return "igemm"; }
@@ -133,9 +154,11 @@ double conv_cost(const IgemmShape& shape, Rounding rounding) {
 std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding,
                                                      int64_t spare_bytes) {
   if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>();
-  if (const auto form = winograd_form(shape, rounding, spare_bytes).form) {
-    return std::make_shared<WinogradMethod>(*form);
+  const WinogradChoice winograd = winograd_form(shape, rounding, spare_bytes);
+  if (narrow_fits(shape) && narrow_cost(shape) < winograd.cost) {
+    return std::make_shared<NarrowMethod>();
   }
+  if (winograd.form) return std::make_shared<WinogradMethod>(*winograd.form);
   if (grouped_fits(shape)) return std::make_shared<GroupedMethod>();
   return std::make_shared<IgemmMethod>();
 }

@@ -5,6 +5,7 @@
 
 #include "engine/base/aligned_buffer.h"
 #include "engine/base/ceil_div.h"
+#include "engine/kernels/parts_tail.h"
 #include "engine/kernels/share_work.h"
 
 namespace plica {
@@ -82,6 +83,7 @@ class IgemmKernel final : public Kernel {
   IgemmKernel(std::vector<IgemmPart> parts, IgemmOperands operands,
               std::shared_ptr<const void> owner)
       : parts_(std::move(parts)),
+        tail_(parts_),
         operands_(operands),
         owner_(std::move(owner)),
         scratch_bytes_(igemm_bytes_per_thread(parts_)) {
@@ -116,6 +118,7 @@ class IgemmKernel final : public Kernel {
         return;
       }
     });
+    tail_.run(args.out[0], team);
   }
 
   const RowLayout* row_layout() const override { return rows_.images > 0 ? &rows_ : nullptr; }
@@ -144,6 +147,7 @@ class IgemmKernel final : public Kernel {
 
  private:
   std::vector<IgemmPart> parts_;
+  PartsTail tail_;
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
   size_t scratch_bytes_;

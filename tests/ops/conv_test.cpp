@@ -197,6 +197,35 @@ TEST_CASE("convolution that reads more padding than input", "[conv]") {
   if (kernel == 3) check(make_graph<Conv>({{1, 36, 1, 1}, weight}, a));
 }
 
+TEST_CASE("convolution of few output channels", "[conv]") {
+  const int64_t out = GENERATE(1, 2, 3, 4, 5, 7, 8, 9);
+  const int64_t in = GENERATE(5, 32, 83);
+  const int64_t width = GENERATE(16, 17, 35);
+  const Shape x{2, in, 5, width}, few{2, 8, 5, width};
+  const auto plain = [&](Shape weight, const Attributes& a) {
+    check(make_graph<Conv>({x, weight}, a));
+  };
+  plain({out, in, 1, 1}, {.has_bias = true});
+  plain({out, in, 3, 3}, {.padding = {1}, .has_bias = true});
+  plain({out, in, 3, 5}, {.stride = {2}, .padding = {0, 7}});
+  plain({out, in, 3, 3}, {.padding = {2}, .dilation = {2}});
+  check(make_graph<Conv>({few, {out, 8, 3, 3}, full_epilogue(out, relu())},
+                         {.padding = {1}, .has_bias = true}));
+  check(make_graph<ConvTranspose>({few, {8, out, 4, 4}, full_epilogue(out, relu())},
+                                  {.stride = {2}, .padding = {1}, .has_bias = true}));
+  check(make_graph<ConvTranspose>({{1, in, width}, {in, out, 3}}, {.stride = {2}}));
+}
+
+TEST_CASE("parts of a convolution have a whole epilogue", "[conv]") {
+  const int64_t out = GENERATE(3, 20);
+  const int64_t groups = GENERATE(1, 3);
+  check(
+      make_graph<ConvTranspose>({{2, 9, 5, 7}, {9, out, 2, 2}, full_epilogue(out * groups, relu())},
+                                {.stride = {2}, .groups = groups, .has_bias = true}));
+  check(make_graph<ConvTranspose>({{9, 5, 7}, {9, out, 2, 2}, full_epilogue(10, relu())},
+                                  {.stride = {2}, .groups = groups, .has_bias = true}));
+}
+
 TEST_CASE("convolution of groups of a few channels", "[conv]") {
   // Of a group.
   using Size = std::pair<int64_t, int64_t>;
