@@ -4,39 +4,28 @@
 #include <numeric>
 #include <utility>
 
-#include "engine/base/ceil_div.h"
 #include "engine/kernels/conv_method.h"
 
 namespace plica {
 namespace {
 
-/// Taps [first, last).
-struct Taps {
-  int64_t first, last;
-  bool operator==(const Taps&) const = default;
-};
-
-/// The taps that are inside the input for one of the output positions [begin, end); at least one.
-Taps taps_inside(const IgemmAxis& axis, int64_t begin, int64_t end) {
-  const int64_t low = begin * axis.stride + axis.origin;
-  const int64_t high = (end - 1) * axis.stride + axis.origin;
-  const int64_t first = high >= 0 ? 0 : ceil_div(-high, axis.step);
-  const int64_t last = low >= axis.in ? 0 : ceil_div(axis.in - low, axis.step);
-  Taps taps{std::min(first, axis.taps - 1), std::min(last, axis.taps)};
-  taps.last = std::max(taps.last, taps.first + 1);
+/// The taps that are inside the input for one of the output positions; at least one.
+TapRange taps_needed(const IgemmAxis& axis, RowRange out) {
+  TapRange taps = taps_inside(axis, out);
+  if (taps.first == taps.last) taps = {0, 1};
   return taps;
 }
 
 /// Output positions [begin, end) of an axis, which see no taps but these.
 struct Run {
   int64_t begin, end;
-  Taps taps;
+  TapRange taps;
 };
 
 std::vector<Run> runs_of(const IgemmAxis& axis) {
   std::vector<Run> runs;
   for (int64_t o = 0; o < axis.out; ++o) {
-    const Taps taps = taps_inside(axis, o, o + 1);
+    const TapRange taps = taps_needed(axis, {o, o + 1});
     if (runs.empty() || runs.back().taps != taps) runs.push_back({o, o, taps});
     runs.back().end = o + 1;
   }
@@ -73,8 +62,8 @@ std::vector<ConvPart> without_padding(const IgemmShape& shape, Rounding rounding
   if (shape.rows() == 0) return {std::move(whole)};
   for (size_t i = 0; i < 3; ++i) {
     const IgemmAxis& axis = shape.axis[i];
-    const Taps taps = taps_inside(axis, 0, axis.out);
-    if (taps != Taps{0, axis.taps}) whole = part_of(whole, i, {0, axis.out, taps});
+    const TapRange taps = taps_needed(axis, {0, axis.out});
+    if (taps != TapRange{0, axis.taps}) whole = part_of(whole, i, {0, axis.out, taps});
   }
   // Groups have kernels that step over padding.
   if (shape.groups > 1) return {std::move(whole)};

@@ -95,11 +95,8 @@ void run_line(const ConvLine& line) {
       ox += kPixels;
       continue;
     }
-    const int64_t first = ox * x.stride + x.origin;
-    int64_t t0 = 0, t1 = x.taps;
-    while (t0 < t1 && first + t0 * x.step < 0) ++t0;
-    while (t1 > t0 && first + (t1 - 1) * x.step >= x.in) --t1;
-    run_pixels<1>(line, ox, t0, t1);
+    const TapRange taps = taps_inside(x, {ox, ox + 1});
+    run_pixels<1>(line, ox, taps.first, taps.last);
     ++ox;
   }
 }

@@ -392,6 +392,14 @@ RowRange input_rows(const IgemmAxis& axis, RowRange out) {
   return {begin, std::clamp<int64_t>(last + 1, begin, axis.in)};
 }
 
+TapRange taps_inside(const IgemmAxis& axis, RowRange out) {
+  const int64_t low = out.begin * axis.stride + axis.origin;
+  const int64_t high = (out.end - 1) * axis.stride + axis.origin;
+  const int64_t first = high >= 0 ? 0 : std::min(ceil_div(-high, axis.step), axis.taps);
+  const int64_t last = low >= axis.in ? 0 : std::min(ceil_div(axis.in - low, axis.step), axis.taps);
+  return {first, std::max(first, last)};
+}
+
 int64_t igemm_padded_columns(const IgemmShape& shape) {
   return Panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc}.padded();
 }

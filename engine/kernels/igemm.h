@@ -44,6 +44,14 @@ RowLayout row_layout_of(const IgemmShape& shape, int src);
 /// The positions inside the input that output positions `out` read.
 RowRange input_rows(const IgemmAxis& axis, RowRange out);
 
+/// Taps [first, last) of an axis.
+struct TapRange {
+  int64_t first = 0, last = 0;
+  bool operator==(const TapRange&) const = default;
+};
+/// The taps that are inside the input for at least one of the output positions `out`.
+TapRange taps_inside(const IgemmAxis& axis, RowRange out);
+
 /// `oc` of a group rounded up to what its packed weights and biases have room for.
 int64_t igemm_padded_columns(const IgemmShape& shape);
 /// bias[groups * oc] to [groups][igemm_padded_columns()]; `packed` is zeroed.

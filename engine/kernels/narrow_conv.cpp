@@ -151,12 +151,8 @@ HWY_NOINLINE void run_pixels(const ConvLine& line, int64_t ox, int64_t t0, int64
 /// A pixel that does not see all taps of axis 2.
 template <int kColumns>
 void run_edge(const ConvLine& line, int64_t ox) {
-  const IgemmAxis& x = line.shape->axis[2];
-  const int64_t first = ox * x.stride + x.origin;
-  int64_t t0 = 0, t1 = x.taps;
-  while (t0 < t1 && first + t0 * x.step < 0) ++t0;
-  while (t1 > t0 && first + (t1 - 1) * x.step >= x.in) --t1;
-  run_pixels<1, kColumns>(line, ox, t0, t1);
+  const TapRange taps = taps_inside(line.shape->axis[2], {ox, ox + 1});
+  run_pixels<1, kColumns>(line, ox, taps.first, taps.last);
 }
 
 template <int kColumns>

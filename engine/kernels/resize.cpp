@@ -272,13 +272,13 @@ class ResizeKernel : public Kernel {
   void run(const KernelArgs& args, Team& team) const noexcept override {
     team.for_each(ceil_div(rows_, rows_per_task_), [&](int64_t task, int worker) {
       const int64_t begin = task * rows_per_task_;
-      run_rows(args, worker, {begin, std::min(rows_, begin + rows_per_task_)});
+      resize_rows(args, worker, {begin, std::min(rows_, begin + rows_per_task_)});
     });
   }
 
  protected:
   /// Output rows, counted through all images.
-  virtual void run_rows(const KernelArgs& args, int worker, RowRange rows) const = 0;
+  virtual void resize_rows(const KernelArgs& args, int worker, RowRange rows) const = 0;
 
   int64_t width() const { return static_cast<int64_t>(p_.taps[2].size()); }
 
@@ -339,7 +339,7 @@ class PixelResize final : public ResizeKernel {
   explicit PixelResize(const ResizeProblem& problem) : ResizeKernel(problem), columns_(columns()) {}
 
  private:
-  void run_rows(const KernelArgs& args, int, RowRange rows) const override {
+  void resize_rows(const KernelArgs& args, int, RowRange rows) const override {
     const PixelRow first{width(), p_.c, p_.dst_pixel_stride, args.out[0]};
     for_each_row(args.in[0], rows, [&](int64_t row, const float* image, const Line& line) {
       PixelRow out = first;
@@ -376,7 +376,7 @@ class PlaneResize final : public ResizeKernel {
                                 sizeof(float));
   }
 
-  void run_rows(const KernelArgs& args, int worker, RowRange rows) const override {
+  void resize_rows(const KernelArgs& args, int worker, RowRange rows) const override {
     float* blended =
         reinterpret_cast<float*>(args.workspace) + worker * kBlendedRows * blended_stride_;
     for (int64_t begin = rows.begin; begin < rows.end; begin += kBlendedRows) {
