@@ -130,6 +130,11 @@ class IgemmMethod final : public ConvMethod {
   }
 };
 
+WinogradChoice winograd_form(const IgemmShape& shape, Rounding rounding, int64_t spare_bytes) {
+  if (rounding == Rounding::kDirect) return {{}, igemm_cost(shape)};
+  return winograd_choice(shape, rounding == Rounding::kStrict, spare_bytes);
+}
+
 }  // namespace
 
 size_t ConvMethod::bias_size(const IgemmShape& shape) const {
@@ -139,13 +144,6 @@ size_t ConvMethod::bias_size(const IgemmShape& shape) const {
 void ConvMethod::pack_bias(const IgemmShape& shape, const float* bias, float* packed) const {
   igemm_pack_bias(shape, bias, packed);
 }
-
-namespace {
-WinogradChoice winograd_form(const IgemmShape& shape, Rounding rounding, int64_t spare_bytes) {
-  if (rounding == Rounding::kDirect) return {{}, igemm_cost(shape)};
-  return winograd_choice(shape, rounding == Rounding::kStrict, spare_bytes);
-}
-}  // namespace
 
 double conv_cost(const IgemmShape& shape, Rounding rounding) {
   return winograd_form(shape, rounding, 0).cost;
