@@ -14,6 +14,7 @@ from .environment import Environment, SetupError
 from .exporting import Exports
 from .peers import ENGINES
 from .progress import Progress
+from .saved_program import UnusableError
 
 EXAMPLES = """examples:
   bench/compare                                        everything; the first time takes hours
@@ -21,6 +22,7 @@ EXAMPLES = """examples:
   bench/compare --engines onnxruntime,openvino --threads 1 --batch 1
   bench/compare --models vgg16_bn --add                into the results of the last run
   bench/compare --models torchvision.regnet_y_400mf    any model of torchvision
+  bench/compare --models net.pt2                       your own, from torch.export.save
   bench/compare --isa avx2 --models resnet18           as on a processor without AVX-512
   bench/compare --render                               writes the reports of the last run again
 
@@ -41,6 +43,8 @@ def names(find, choices):
             except KeyError:
                 raise argparse.ArgumentTypeError(
                     f"'{name}': one of {', '.join(choices)}") from None
+            except UnusableError as error:
+                raise argparse.ArgumentTypeError(f"{name}: {error}") from None
         return given
     return parse
 
@@ -60,9 +64,9 @@ def parse_args(argv):
         prog="bench/compare", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measures Plica and other engines on the same models, side by side.")
     parser.add_argument("--models", metavar="NAME,...",
-                        type=names(models.spec, [*models.MODELS, "torchvision.NAME"]),
+                        type=names(models.spec, [*models.MODELS, "torchvision.NAME", "FILE.pt2"]),
                         default=list(models.MODELS), help="default: all; also torchvision.NAME, "
-                        "any model of torchvision for images")
+                        "any model of torchvision for images, and files of torch.export.save()")
     parser.add_argument("--engines", type=names(ENGINES.__getitem__, ENGINES), metavar="NAME,...",
                         default=list(ENGINES), help="beside plica; default: all")
     parser.add_argument("--threads", type=numbers, metavar="N,...", default=[1, 2])

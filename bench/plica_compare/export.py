@@ -28,7 +28,7 @@ class Source:
     def __init__(self, spec, batch, folder):
         self.spec = spec
         self.shape = [batch, *spec.sample]
-        self._saved = folder / f"{spec.name}.source.pth"
+        self._saved = folder / f"{spec.stem}.source.pth"
         self._folder = folder
         self._scratch = tempfile.TemporaryDirectory(prefix=".export-", dir=folder)
 
@@ -38,10 +38,12 @@ class Source:
 
         if not self._saved.exists():
             temporary = self._saved.with_suffix(".new")
-            torch.save(models.build(self.spec), temporary)
+            if self.spec.source == "file":
+                shutil.copyfile(self.spec.name, temporary)
+            else:
+                torch.save(models.build(self.spec), temporary)
             temporary.rename(self._saved)
-        models.import_definitions()
-        return torch.load(self._saved, weights_only=False)
+        return models.load(self._saved)
 
     def save(self, path):
         self.module()
@@ -77,7 +79,7 @@ class Source:
         import torch
         from torch.utils.flop_counter import FlopCounterMode
 
-        stem = self._folder / f"{self.spec.name}.b{self.shape[0]}"
+        stem = self._folder / f"{self.spec.stem}.b{self.shape[0]}"
         if stem.with_name(stem.name + ".facts.json").exists():
             return
         module = self.module()
@@ -132,7 +134,7 @@ def main():
     for job in args.jobs:
         name, threads = job.split(":")
         engine = ENGINES[name]
-        path = args.folder / engine.file_name(f"{args.model}.b{args.batch}", threads)
+        path = args.folder / engine.file_name(f"{source.spec.stem}.b{args.batch}", threads)
         print(json.dumps({"job": job, "begun": True}), file=answers, flush=True)
         try:
             remark = export_one(source, engine, path, int(threads))

@@ -29,7 +29,10 @@ class Exports:
         return json.loads(self._path.read_text()) if self._path.exists() else {}
 
     def file(self, engine, model, batch, threads):
-        return self._folder / engine.file_name(f"{model}.b{batch}", threads)
+        return self._folder / engine.file_name(self._stem(model, batch), threads)
+
+    def _stem(self, model, batch):
+        return f"{models.spec(model).stem}.b{batch}"
 
     def entry(self, engine, model, batch, threads):
         """{"error": ...} or {"remark": ...} of a finished export."""
@@ -37,13 +40,13 @@ class Exports:
                                {"error": "not exported"})
 
     def input(self, model, batch):
-        return self._folder / f"{model}.b{batch}.input"
+        return self._folder / (self._stem(model, batch) + ".input")
 
     def reference(self, model, batch):
-        return self._folder / f"{model}.b{batch}.reference"
+        return self._folder / (self._stem(model, batch) + ".reference")
 
     def facts(self, model, batch):
-        return json.loads((self._folder / f"{model}.b{batch}.facts.json").read_text())
+        return json.loads((self._folder / (self._stem(model, batch) + ".facts.json")).read_text())
 
     def make(self, model, batch, engines, threads, progress):
         """Exports what is missing of one model; raises RuntimeError if not even PyTorch runs it."""
@@ -82,7 +85,7 @@ class Exports:
         command = [self._environment.python, "-m", "plica_compare.export", "--folder",
                    self._folder, "--model", model, "--batch", str(batch),
                    *(f"{name}:{threads}" for name, threads in jobs)]
-        log = self._folder / f"{model}.b{batch}.log"
+        log = self._folder / (self._stem(model, batch) + ".log")
         with log.open("w") as errors:
             done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE,
                                   stderr=errors, text=True,

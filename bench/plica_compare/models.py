@@ -8,17 +8,26 @@ import pathlib
 import re
 import sys
 
+from . import saved_program
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
     name: str
-    source: str  # "torchvision", "nets" (models/nets), or "here" (plica_compare/nets)
+    # "torchvision", "nets" (models/nets), "here" (plica_compare/nets), or "file"
+    source: str
     sample: tuple  # Shape of the input without the batch.
     gflop: float | None  # Of one sample; two per multiply-add. None: counted when exported.
     batches: tuple = (1, 16)  # Those measured unless others are asked for.
     tiny: bool = False  # A Python call would cost as much as the net.
+    digest: str = dataclasses.field(default="", repr=False)  # Of a file.
+
+    @property
+    def stem(self):
+        """What the names of its exported files begin with."""
+        return f"{pathlib.Path(self.name).stem}-{self.digest}" if self.digest else self.name
 
 
 MODELS = {spec.name: spec for spec in (
@@ -40,15 +49,26 @@ MODELS = {spec.name: spec for spec in (
 
 WEIGHTS_SEED = 1
 TORCHVISION = "torchvision."
+FILE = ".pt2"
 
 
 def spec(name):
-    """The model of that name; "torchvision.NAME" is any that torchvision has for images."""
+    """The model of that name; "torchvision.NAME" is any that torchvision has for images, a name
+    that ends with .pt2 a file of torch.export.save(). Raises KeyError, or UnusableError for a
+    file."""
     if name in MODELS:
         return MODELS[name]
+    if name.endswith(FILE):
+        given = saved_program.read_input(name)
+        return Spec(name, "file", given.sample, None, (given.batch,) if given.batch else (1, 16),
+                    digest=saved_program.digest(name))
     if not re.fullmatch(re.escape(TORCHVISION) + r"[a-z]\w*", name):
         raise KeyError(name)
     return Spec(name, "torchvision", (3, 224, 224), None, (1,))
+
+
+def is_tiny(name):
+    return name in MODELS and MODELS[name].tiny
 
 
 def order(name):
@@ -64,6 +84,19 @@ def build(spec):
     module = _construct(spec)
     _randomise_batch_norms(module, spec)
     return module.eval().requires_grad_(False)
+
+
+def load(path):
+    """The module of a file that torch.save() or torch.export.save() wrote."""
+    import torch
+
+    if saved_program.is_program(path):
+        with open(path, "rb") as file:
+            module = torch.export.load(file).module()
+        module.eval = lambda: module  # It has no other mode, and refuses to be asked for it.
+        return module
+    import_definitions()
+    return torch.load(path, weights_only=False).eval()
 
 
 def sample_input(spec, batch, seed):

@@ -60,7 +60,7 @@ def mean_ratio(results, threads):
     """The geometric mean over the models that are not tiny, or None."""
     values = [best_ratio(entry)["median"] for entry in results["cases"]
               if entry["threads"] == threads and best_ratio(entry) and
-              not models.spec(entry["model"]).tiny]
+              not models.is_tiny(entry["model"])]
     return statistics.geometric_mean(values) if values else None
 
 

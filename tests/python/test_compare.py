@@ -17,12 +17,13 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
 from plica_compare import (cli, environment, machine, measure, models, process, progress,  # noqa: E402
-                           report_html, report_markdown, statistics, svg)
+                           report_html, report_markdown, saved_program, statistics, svg)
 from plica_compare.peers import ENGINES  # noqa: E402
 
 
@@ -287,6 +288,52 @@ class MaskIsa(unittest.TestCase):
         self.assertEqual(machine.mask_isa(pathlib.Path("/nowhere"), None), {})
 
 
+class SavedPrograms(unittest.TestCase):
+    BATCH = {"as_expr": {"expr_str": "s0"}}
+
+    def refusal(self, path):
+        with self.assertRaises(saved_program.UnusableError) as refused:
+            models.spec(str(path))
+        return str(refused.exception)
+
+    def archive(self, folder, **changes):
+        graph = {"sizes": [{"as_int": 1}, {"as_int": 3}], "dtype": 7, "inputs": 1, **changes}
+        specs = [{"user_input": {"arg": {"as_tensor": {"name": "x"}}}}] * graph.pop("inputs")
+        path = folder / f"{len(list(folder.iterdir()))}.pt2"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("net/models/model.json", json.dumps({"graph_module": {
+                "signature": {"input_specs": [{"parameter": {}}, *specs]},
+                "graph": {"tensor_values": {"x": graph}}}}))
+        return path
+
+    def test_a_file_is_a_model(self):
+        found = models.spec(str(ROOT / "models/bundled/lenet_bn.pt2"))
+        self.assertEqual(found.sample, (1, 28, 28))
+        self.assertRegex(found.stem, r"^lenet_bn-[0-9a-f]{16}$")
+        self.assertFalse(models.is_tiny(found.name))
+        with tempfile.TemporaryDirectory() as folder:
+            one = models.spec(str(self.archive(pathlib.Path(folder))))
+            self.assertEqual((one.sample, one.batches), ((3,), (1,)))
+            sizes = [self.BATCH, {"as_int": 2}, {"as_int": 4}]
+            any_batch = models.spec(str(self.archive(pathlib.Path(folder), sizes=sizes)))
+            self.assertEqual((any_batch.sample, any_batch.batches), ((2, 4), (1, 16)))
+            self.assertNotEqual(one.stem, any_batch.stem)
+
+    def test_refusals_say_why(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            sizes = [{"as_int": 1}, self.BATCH]
+            self.assertIn("fixed size", self.refusal(self.archive(folder, sizes=sizes)))
+            self.assertIn("float32", self.refusal(self.archive(folder, dtype=5)))
+            self.assertIn("one tensor", self.refusal(self.archive(folder, inputs=2)))
+            with zipfile.ZipFile(folder / "other.pt2", "w") as archive:
+                archive.writestr("data.pkl", "")
+            self.assertIn("not an archive of torch.export.save",
+                          self.refusal(folder / "other.pt2"))
+            (folder / "text.pt2").write_text("no zip")
+            self.assertIn("cannot be read", self.refusal(folder / "text.pt2"))
+
+
 class CommandLine(unittest.TestCase):
     def refused(self, *args):
         with contextlib.redirect_stderr(io.StringIO()) as said, \
@@ -307,6 +354,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("alexnet", self.refused("--models", "alexnet"))
         self.assertIn("torchvision.NAME", self.refused("--models", "torchvision.a/b"))
         self.assertIn("tvm", self.refused("--engines", "tvm"))
+        self.assertIn("nowhere.pt2: cannot be read", self.refused("--models", "nowhere.pt2"))
         self.assertIn("'0'", self.refused("--threads", "0"))
         self.assertIn("--seconds", self.refused("--seconds", "0"))
 

@@ -11,6 +11,9 @@ class Plica(Engine):
     suffix = ".pt2"
 
     def export(self, source, path, threads):
+        if source.spec.source == "file":
+            source.save(path)
+            return
         if str(REPOSITORY / "tools") not in sys.path:
             sys.path.insert(0, str(REPOSITORY / "tools"))
         from plica_export import program

@@ -1,5 +1,6 @@
 """PyTorch in four ways: as it is, with BatchNorm folded, frozen TorchScript, compiled."""
 
+from .. import models
 from .engine import Engine
 
 
@@ -35,7 +36,7 @@ class Eager(_PyTorch):
         source.save(path)
 
     def _load(self, path, tensor):
-        return _module(path), tensor
+        return models.load(path), tensor
 
 
 class Folded(Eager):
@@ -49,7 +50,7 @@ class Folded(Eager):
         import torch
         from torch.fx.experimental.optimization import fuse
 
-        module = fuse(_module(path))
+        module = fuse(models.load(path))
         if tensor.dim() == 4:
             module = module.to(memory_format=torch.channels_last)
             tensor = tensor.contiguous(memory_format=torch.channels_last)
@@ -99,13 +100,3 @@ class Compiled(_PyTorch):
         import torch._inductor
 
         return torch._inductor.aoti_load_package(str(path)), tensor
-
-
-def _module(path):
-    """The whole module as the exporter saved it."""
-    import torch
-
-    from ..models import import_definitions
-
-    import_definitions()
-    return torch.load(path, weights_only=False).eval()
