@@ -33,19 +33,18 @@ inline bool has_plain_lines(const IgemmShape& s) {
          (x.out - 1) * x.stride + x.origin < x.in;
 }
 
-/// Taps [y0, y1) of axis 1 are inside for this line.
+/// The rows of the input that a line sees.
 struct Rows {
-  int64_t y0, y1;
+  TapRange taps;     // of axis 1
   int64_t row;       // floats from the row of one tap to that of the next
-  const float* src;  // of input row y0 at column 0
+  const float* src;  // of the first tap's row at column 0
 
   explicit Rows(const ConvLine& line) {
     const auto& [z, y, x] = line.shape->axis;
-    y0 = line.y0 >= 0 ? 0 : std::min(ceil_div(-line.y0, y.step), y.taps);
-    y1 = line.y0 >= y.in ? y0 : std::clamp(ceil_div(y.in - line.y0, y.step), y0, y.taps);
+    taps = taps_inside(y, line.y0);
     const int64_t width = x.in * line.shape->src_pixel;
     row = y.step * width;
-    src = line.src + (line.y0 + y0 * y.step) * width;
+    src = line.src + (line.y0 + taps.first * y.step) * width;
   }
 };
 

@@ -11,9 +11,9 @@ namespace {
 
 /// The taps that are inside the input for one of the output positions; at least one.
 TapRange taps_needed(const IgemmAxis& axis, RowRange out) {
-  TapRange taps = taps_inside(axis, out);
-  if (taps.first == taps.last) taps = {0, 1};
-  return taps;
+  const auto taps = [&](int64_t o) { return taps_inside(axis, o * axis.stride + axis.origin); };
+  const int64_t first = taps(out.end - 1).first, last = taps(out.begin).last;
+  return first < last ? TapRange{first, last} : TapRange{0, 1};
 }
 
 /// Output positions [begin, end) of an axis, which see no taps but these.
@@ -67,11 +67,12 @@ std::vector<ConvPart> without_padding(const IgemmShape& shape, Rounding rounding
   }
   // Groups have kernels that step over padding.
   if (shape.groups > 1) return {std::move(whole)};
-  std::vector<ConvPart> best;
-  double least = conv_cost(whole.shape, rounding) / kGain;
+  std::vector<ConvPart> best{whole};
+  double least = 0;
   for (size_t i = 0; i < 3; ++i) {
     const std::vector<Run> runs = runs_of(whole.shape.axis[i]);
     if (runs.size() == 1 || runs.size() > kMostRuns) continue;
+    if (least == 0) least = conv_cost(whole.shape, rounding) / kGain;
     std::vector<ConvPart> parts;
     double sum = 0;
     for (const Run& run : runs) {
@@ -82,7 +83,6 @@ std::vector<ConvPart> without_padding(const IgemmShape& shape, Rounding rounding
     least = sum;
     best = std::move(parts);
   }
-  if (best.empty()) best.push_back(std::move(whole));
   return best;
 }
 

@@ -38,18 +38,17 @@ void run_pixels(const ConvLine& line, int64_t ox, int64_t t0, int64_t t1) {
   const int64_t dst_step = x.dst_step * s.dst_pixel;
   const int64_t residual_step = x.dst_step * s.residual_pixel;
   const float* src = line.src + (ox * x.stride + x.origin) * s.src_pixel;
+  const TapRange planes = taps_inside(z, line.z0), rows = taps_inside(y, line.y0);
   const V lo = hn::Set(d, line.epilogue->lo), hi = hn::Set(d, line.epilogue->hi);
   for (int64_t c = line.begin; c < channels; c += lanes()) {
     const auto left = static_cast<size_t>(channels - c);
     const bool whole = channels - c >= lanes();
     V sum[kPixels];
     for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(d);
-    for (int64_t tz = 0; tz < z.taps; ++tz) {
+    for (int64_t tz = planes.first; tz < planes.last; ++tz) {
       const int64_t iz = line.z0 + tz * z.step;
-      if (iz < 0 || iz >= z.in) continue;
-      for (int64_t ty = 0; ty < y.taps; ++ty) {
+      for (int64_t ty = rows.first; ty < rows.last; ++ty) {
         const int64_t iy = line.y0 + ty * y.step;
-        if (iy < 0 || iy >= y.in) continue;
         const float* from = src + ((iz * y.in + iy) * x.in + t0 * x.step) * s.src_pixel + c;
         const float* w = line.packed + ((tz * y.taps + ty) * x.taps + t0) * padded + c;
         for (int64_t t = t0; t < t1; ++t, from += x.step * s.src_pixel, w += padded) {
@@ -95,7 +94,7 @@ void run_line(const ConvLine& line) {
       ox += kPixels;
       continue;
     }
-    const TapRange taps = taps_inside(x, {ox, ox + 1});
+    const TapRange taps = taps_inside(x, ox * x.stride + x.origin);
     run_pixels<1>(line, ox, taps.first, taps.last);
     ++ox;
   }
@@ -147,8 +146,9 @@ struct DepthwiseTile {
       for (int v = 0; v < kVecs; ++v) sum[v][p] = hn::Zero(d);
     }
     const float* from = rows.src + columns.first * s.src_pixel + c;
-    const float* w = line.packed + rows.y0 * kTaps * padded + c;
-    for (int64_t y = rows.y0; y < rows.y1; ++y, from += rows.row, w += kTaps * padded) {
+    const float* w = line.packed + rows.taps.first * kTaps * padded + c;
+    for (int64_t y = rows.taps.first; y < rows.taps.last;
+         ++y, from += rows.row, w += kTaps * padded) {
       V weight[kVecs][kTaps];
       HWY_UNROLL(32)
       for (int t = 0; t < kTaps; ++t) {
@@ -164,7 +164,7 @@ struct DepthwiseTile {
         for (int v = 0; v < kVecs; ++v) {
           const V value = hn::LoadU(d, at + v * lanes());
           // The next vectors of channels; the processor does not foresee so many pixels.
-          if (y + 1 == rows.y1) __builtin_prefetch(at + (kVecs + v) * lanes(), 0, 3);
+          if (y + 1 == rows.taps.last) __builtin_prefetch(at + (kVecs + v) * lanes(), 0, 3);
           add_column<kPixels, kTaps, kStride>(i, value, weight[v], sum[v]);
         }
       }

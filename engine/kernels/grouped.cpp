@@ -101,8 +101,8 @@ struct PermutedTile {
     HWY_UNROLL(32)
     for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(d);
     const float* from = rows.src + columns.first * s.src_pixel + c;
-    const float* w = weights + rows.y0 * s.ic * kTaps * lanes();
-    for (int64_t y = rows.y0; y < rows.y1; ++y, from += rows.row) {
+    const float* w = weights + rows.taps.first * s.ic * kTaps * lanes();
+    for (int64_t y = rows.taps.first; y < rows.taps.last; ++y, from += rows.row) {
       for (int64_t input = 0; input < s.ic; ++input) {
         V weight[kTaps];
         HWY_UNROLL(32)
@@ -227,7 +227,7 @@ void run_broadcast(const ConvLine& line) {
   const Parts tiles(s.axis[2].out, pairs ? kPairPixels : kMostPixels);
   BroadcastTile tile{};
   tile.line = &line;
-  tile.rows = rows.y1 - rows.y0;
+  tile.rows = rows.taps.last - rows.taps.first;
   tile.row = grouped::line_width(s) * s.ic;
   tile.w_step = grouped::weights_of_vector(s, lanes());
   for (int64_t group = line.begin / s.oc; group < line.end / s.oc; ++group) {
@@ -241,7 +241,7 @@ void run_broadcast(const ConvLine& line) {
       tile.from = line.scratch + tile.ox * kStride * s.ic;
       const int64_t pixels = tiles.size(i);
       for (int64_t v = group * vectors.per_span, step; v < end; v += step) {
-        tile.w = line.packed + v * tile.w_step + rows.y0 * s.ic * kTaps * lanes();
+        tile.w = line.packed + v * tile.w_step + rows.taps.first * s.ic * kTaps * lanes();
         tile.c = vectors.channel(v);
         tile.next = vectors.channel(v + 1);
         step = pixels <= kPairPixels && v + 2 <= end ? 2 : 1;

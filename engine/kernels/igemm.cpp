@@ -44,9 +44,7 @@ inline int64_t slice_count(const IgemmShape& shape) {
 
 /// From one row of the gathered source to the next: a slice of K in whole cache lines, and a vector
 /// of slack so that copies may overshoot.
-inline int64_t row_floats(const IgemmShape& shape) {
-  return (slice_depth(shape) + 15) / 16 * 16 + 16;
-}
+inline int64_t row_floats(const IgemmShape& shape) { return round_up(slice_depth(shape), 16) + 16; }
 
 /// Whether output positions are stored one after the other.
 inline bool in_order(const IgemmAxis& axis) {
@@ -392,11 +390,10 @@ RowRange input_rows(const IgemmAxis& axis, RowRange out) {
   return {begin, std::clamp<int64_t>(last + 1, begin, axis.in)};
 }
 
-TapRange taps_inside(const IgemmAxis& axis, RowRange out) {
-  const int64_t low = out.begin * axis.stride + axis.origin;
-  const int64_t high = (out.end - 1) * axis.stride + axis.origin;
-  const int64_t first = high >= 0 ? 0 : std::min(ceil_div(-high, axis.step), axis.taps);
-  const int64_t last = low >= axis.in ? 0 : std::min(ceil_div(axis.in - low, axis.step), axis.taps);
+TapRange taps_inside(const IgemmAxis& axis, int64_t position) {
+  const int64_t left = axis.in - position;
+  const int64_t first = position >= 0 ? 0 : std::min(ceil_div(-position, axis.step), axis.taps);
+  const int64_t last = left <= 0 ? 0 : std::min(ceil_div(left, axis.step), axis.taps);
   return {first, std::max(first, last)};
 }
 

@@ -49,8 +49,8 @@ struct TapRange {
   int64_t first = 0, last = 0;
   bool operator==(const TapRange&) const = default;
 };
-/// The taps that are inside the input for at least one of the output positions `out`.
-TapRange taps_inside(const IgemmAxis& axis, RowRange out);
+/// The taps that are inside the input where the first one is at `position`.
+TapRange taps_inside(const IgemmAxis& axis, int64_t position);
 
 /// `oc` of a group rounded up to what its packed weights and biases have room for.
 int64_t igemm_padded_columns(const IgemmShape& shape);

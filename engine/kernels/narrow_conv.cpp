@@ -123,15 +123,14 @@ HWY_NOINLINE void run_pixels(const ConvLine& line, int64_t ox, int64_t t0, int64
   const int64_t whole = s.ic / kSums;
   const auto left = static_cast<size_t>(s.ic % kSums);
   const float* src = line.src + (ox * x.stride + x.origin + t0 * x.step) * s.src_pixel;
+  const TapRange planes = taps_inside(z, line.z0), rows = taps_inside(y, line.y0);
   V sums[kSums];
   HWY_UNROLL(32)
   for (int i = 0; i < kSums; ++i) sums[i] = hn::Zero(d);
-  for (int64_t tz = 0; tz < z.taps; ++tz) {
+  for (int64_t tz = planes.first; tz < planes.last; ++tz) {
     const int64_t iz = line.z0 + tz * z.step;
-    if (iz < 0 || iz >= z.in) continue;
-    for (int64_t ty = 0; ty < y.taps; ++ty) {
+    for (int64_t ty = rows.first; ty < rows.last; ++ty) {
       const int64_t iy = line.y0 + ty * y.step;
-      if (iy < 0 || iy >= y.in) continue;
       const float* tap = src + (iz * y.in + iy) * x.in * s.src_pixel;
       const float* w = line.packed + ((tz * y.taps + ty) * x.taps + t0) * tap_floats;
       for (int64_t t = t0; t < t1; ++t, tap += x.step * s.src_pixel) {
@@ -151,7 +150,8 @@ HWY_NOINLINE void run_pixels(const ConvLine& line, int64_t ox, int64_t t0, int64
 /// A pixel that does not see all taps of axis 2.
 template <int kColumns>
 void run_edge(const ConvLine& line, int64_t ox) {
-  const TapRange taps = taps_inside(line.shape->axis[2], {ox, ox + 1});
+  const IgemmAxis& x = line.shape->axis[2];
+  const TapRange taps = taps_inside(x, ox * x.stride + x.origin);
   run_pixels<1, kColumns>(line, ox, taps.first, taps.last);
 }
 
