@@ -65,51 +65,56 @@ struct Pixels {
   }
 };
 
-/// Transforms `count` channels (up to a vector) from channel c on.
-template <class F, bool kPartial>
-HWY_INLINE void transform_input_vector(const Pixels<F>& pixels, int64_t c, size_t count,
-                                       float* HWY_RESTRICT dst, int64_t plane) {
+/// Transforms `count` channels (up to a vector) from channel c on for the points of one group of
+/// rows, whose values between the two axes' transforms stay in registers.
+template <class F, bool kPartial, int kGroup>
+HWY_INLINE void transform_input_rows(const Pixels<F>& pixels, int64_t c, size_t count,
+                                     float* HWY_RESTRICT dst, int64_t plane) {
+  constexpr int kRows = F::Y::kGroupSize;
   const D d;
-  const size_t lanes = hn::Lanes(d);
-  HWY_ALIGN float columns[F::kRows * F::kColumns * hn::MaxLanes(D())];
+  V rows[kRows][F::kColumns];
   HWY_UNROLL(32)
   for (int j = 0; j < F::kColumns; ++j) {
-    V x[F::kRows], y[F::kRows];
+    V x[F::kRows], y[kRows];
     HWY_UNROLL(32)
     for (int i = 0; i < F::kRows; ++i) {
       const float* from = pixels.at[i][j] + c;
       x[i] = kPartial ? hn::LoadN(d, from, count) : hn::LoadU(d, from);
     }
-    F::Y::input(d, x, y);
+    F::Y::template input_group<kGroup>(d, x, y);
     HWY_UNROLL(32)
-    for (int i = 0; i < F::kRows; ++i) hn::Store(y[i], d, columns + (i * F::kColumns + j) * lanes);
+    for (int i = 0; i < kRows; ++i) rows[i][j] = y[i];
   }
   HWY_UNROLL(32)
-  for (int i = 0; i < F::kRows; ++i) {
-    V x[F::kColumns], y[F::kColumns];
+  for (int i = 0; i < kRows; ++i) {
+    V y[F::kColumns];
+    F::X::input(d, rows[i], y);
+    float* HWY_RESTRICT to = dst + F::Y::point(kGroup, i) * F::kColumns * plane;
     HWY_UNROLL(32)
-    for (int j = 0; j < F::kColumns; ++j) {
-      x[j] = hn::Load(d, columns + (i * F::kColumns + j) * lanes);
-    }
-    F::X::input(d, x, y);
-    HWY_UNROLL(32)
-    for (int j = 0; j < F::kColumns; ++j, dst += plane) hn::StoreU(y[j], d, dst);
+    for (int j = 0; j < F::kColumns; ++j, to += plane) hn::StoreU(y[j], d, to);
   }
+}
+
+template <class F, bool kPartial, int... kGroups>
+HWY_INLINE void transform_input_vector(const Pixels<F>& pixels, int64_t c, size_t count, float* dst,
+                                       int64_t plane, std::integer_sequence<int, kGroups...>) {
+  (transform_input_rows<F, kPartial, kGroups>(pixels, c, count, dst, plane), ...);
 }
 
 template <class F>
 HWY_NOINLINE void transform_input(const IgemmShape& s, const Grid& grid, const Scratch& scratch,
                                   const float* src, const float* zeros, const TileAt& tile,
                                   float* dst) {
+  constexpr auto kGroups = std::make_integer_sequence<int, F::Y::kGroups>();
   const int64_t lanes = vector_lanes();
   const Pixels<F> pixels(s, grid, src, zeros, tile);
   int64_t c = 0;
   for (; c + lanes <= s.ic; c += lanes) {
-    transform_input_vector<F, false>(pixels, c, 0, dst + c, scratch.plane);
+    transform_input_vector<F, false>(pixels, c, 0, dst + c, scratch.plane, kGroups);
   }
   if (c < s.ic) {
-    transform_input_vector<F, true>(pixels, c, static_cast<size_t>(s.ic - c), dst + c,
-                                    scratch.plane);
+    const auto left = static_cast<size_t>(s.ic - c);
+    transform_input_vector<F, true>(pixels, c, left, dst + c, scratch.plane, kGroups);
   }
 }
 
@@ -269,13 +274,17 @@ Target target_of(const IgemmShape& s, const Grid& grid, const TileAt& at, const 
   return target;
 }
 
-/// Transforms up to a vector of columns back. `product`: floats from one point to the next.
-template <class F, bool kPartial>
-HWY_INLINE void transform_output_vector(const float* HWY_RESTRICT products, int64_t product,
-                                        const float* bias, V lo, V hi, size_t count,
-                                        const Target& target, int64_t column) {
+/// What of a tile's outputs is stored.
+enum class Store { kAll, kInside, kInsidePartial };
+
+/// Transforms a vector of columns back, or with kInsidePartial the first `count` of them.
+template <class F, Store kStore>
+HWY_NOINLINE void transform_output_vector(const float* HWY_RESTRICT products, const float* bias,
+                                          V lo, V hi, size_t count, const Target& target,
+                                          int64_t column) {
+  constexpr bool kPartial = kStore == Store::kInsidePartial;
   const D d;
-  const size_t lanes = hn::Lanes(d);
+  const size_t lanes = hn::Lanes(d), product = 2 * lanes;
   HWY_ALIGN float rows[F::Y::kOut * F::kColumns * hn::MaxLanes(D())];
   HWY_UNROLL(32)
   for (int j = 0; j < F::kColumns; ++j) {
@@ -293,14 +302,14 @@ HWY_INLINE void transform_output_vector(const float* HWY_RESTRICT products, int6
   const float* HWY_RESTRICT residual = target.residual ? target.residual + column : nullptr;
   HWY_UNROLL(32)
   for (int i = 0; i < F::Y::kOut; ++i) {
-    if (i >= target.rows) break;
+    if (kStore != Store::kAll && i >= target.rows) break;
     V x[F::kColumns], y[F::X::kOut];
     HWY_UNROLL(32)
     for (int j = 0; j < F::kColumns; ++j) x[j] = hn::Load(d, rows + (i * F::kColumns + j) * lanes);
     F::X::output(d, x, y);
     HWY_UNROLL(32)
     for (int j = 0; j < F::X::kOut; ++j) {
-      if (j >= target.columns) break;
+      if (kStore != Store::kAll && j >= target.columns) break;
       V sum = hn::Add(y[j], b);
       if (residual) {
         const float* from = residual + j * target.residual_pixel;
@@ -321,19 +330,18 @@ HWY_INLINE void transform_output_vector(const float* HWY_RESTRICT products, int6
 
 template <class F>
 HWY_NOINLINE void transform_output(const BoundEpilogue& epilogue, const float* bias,
-                                   const float* products, int64_t product, int64_t channel,
-                                   int64_t count, const Target& target) {
+                                   const float* products, int64_t channel, int64_t count,
+                                   const Target& target) {
   const D d;
   const int64_t lanes = vector_lanes();
   const V lo = hn::Set(d, epilogue.lo), hi = hn::Set(d, epilogue.hi);
-  int64_t c = 0;
-  for (; c + lanes <= count; c += lanes) {
-    transform_output_vector<F, false>(products + c, product, bias + c, lo, hi, 0, target,
-                                      channel + c);
-  }
-  if (c < count) {
-    transform_output_vector<F, true>(products + c, product, bias + c, lo, hi,
-                                     static_cast<size_t>(count - c), target, channel + c);
+  const bool whole = target.rows == F::Y::kOut && target.columns == F::X::kOut;
+  for (int64_t c = 0; c < count; c += lanes) {
+    const auto left = static_cast<size_t>(count - c);
+    const auto transform = count - c < lanes ? transform_output_vector<F, Store::kInsidePartial>
+                           : whole           ? transform_output_vector<F, Store::kAll>
+                                             : transform_output_vector<F, Store::kInside>;
+    transform(products + c, bias + c, lo, hi, left, target, channel + c);
   }
   if (!epilogue.has_tail()) return;
   for (int64_t i = 0; i < target.rows; ++i) {
@@ -381,7 +389,7 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
     }
     at = TileAt(grid, block.tile);
     for (int64_t i = 0; i < block.tiles; ++i, at.advance(grid)) {
-      transform_output<F>(epilogue, bias + column, products + i * scratch.tile, scratch.product,
+      transform_output<F>(epilogue, bias + column, products + i * scratch.tile,
                           block.group * s.oc + column, std::min(s.oc - column, panels.width()),
                           target_of<F>(s, grid, at, residual, dst));
     }

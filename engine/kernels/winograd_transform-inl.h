@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "engine/kernels/winograd_points.h"
 #include "hwy/highway.h"
@@ -79,13 +80,31 @@ struct WinogradTransform {
   static constexpr int kPairs = kPoints / 2 - 1;
   static constexpr auto kPair = kWinogradPairs<kPairs>;
 
+  /// Transformed inputs come in groups: those of 0 and infinity, then those of each pair.
+  static constexpr int kGroups = kPairs + 1, kGroupSize = 2;
+  static constexpr int point(int group, int i) {
+    return group > 0 ? 2 * group - 1 + i : i * (kPoints - 1);
+  }
+
   /// What belongs to a pair is the sum and the difference of even and odd powers.
+  template <int kGroup, class D, class V = hn::VFromD<D>>
+  static HWY_INLINE void input_group(D d, const V* x, V* y) {
+    constexpr auto kOthers = winograd::squares_polynomial<kPairs>(kGroup - 1);
+    if constexpr (kGroup == 0) {
+      y[0] = polynomial<kPairs, 2>(d, kOthers, x);
+      y[1] = polynomial<kPairs, 2>(d, kOthers, x + 1);
+    } else {
+      const V even = polynomial<kPairs - 1, 2>(d, kOthers, x + 2);
+      const V odd = polynomial<kPairs - 1, 2>(d, kOthers, x + 1);
+      const V p = hn::Set(d, static_cast<float>(kPair[kGroup - 1]));
+      y[0] = hn::MulAdd(p, odd, even);
+      y[1] = hn::NegMulAdd(p, odd, even);
+    }
+  }
+
   template <class D, class V = hn::VFromD<D>>
   static HWY_INLINE void input(D d, const V* x, V* y) {
-    constexpr auto kAll = winograd::squares_polynomial<kPairs>(-1);
-    y[0] = polynomial<kPairs, 2>(d, kAll, x);
-    y[kPoints - 1] = polynomial<kPairs, 2>(d, kAll, x + 1);
-    input_pair<0>(d, x, y);
+    input_groups(d, x, y, std::make_integer_sequence<int, kGroups>());
   }
 
   template <class D, class V = hn::VFromD<D>>
@@ -144,15 +163,15 @@ struct WinogradTransform {
     return value;
   }
 
-  template <int kIndex, class D, class V = hn::VFromD<D>>
-  static HWY_INLINE void input_pair(D d, const V* x, V* y) {
-    constexpr auto kOthers = winograd::squares_polynomial<kPairs>(kIndex);
-    const V even = polynomial<kPairs - 1, 2>(d, kOthers, x + 2);
-    const V odd = polynomial<kPairs - 1, 2>(d, kOthers, x + 1);
-    const V p = hn::Set(d, static_cast<float>(kPair[kIndex]));
-    y[1 + 2 * kIndex] = hn::MulAdd(p, odd, even);
-    y[2 + 2 * kIndex] = hn::NegMulAdd(p, odd, even);
-    if constexpr (kIndex + 1 < kPairs) input_pair<kIndex + 1>(d, x, y);
+  template <class D, int... kGroup, class V = hn::VFromD<D>>
+  static HWY_INLINE void input_groups(D d, const V* x, V* y,
+                                      std::integer_sequence<int, kGroup...>) {
+    const auto put = [&](int group, const V* two) {
+      y[point(group, 0)] = two[0];
+      y[point(group, 1)] = two[1];
+    };
+    V two[kGroups][2];
+    ((input_group<kGroup>(d, x, two[kGroup]), put(kGroup, two[kGroup])), ...);
   }
 };
 
@@ -160,7 +179,13 @@ struct WinogradTransform {
 template <>
 struct WinogradTransform<1, 1> {
   static constexpr int kOut = 1, kTaps = 1, kPoints = 1;
+  static constexpr int kGroups = 1, kGroupSize = 1;
+  static constexpr int point(int, int) { return 0; }
 
+  template <int kGroup, class D, class V = hn::VFromD<D>>
+  static HWY_INLINE void input_group(D, const V* x, V* y) {
+    y[0] = x[0];
+  }
   template <class D, class V = hn::VFromD<D>>
   static HWY_INLINE void input(D, const V* x, V* y) {
     y[0] = x[0];
