@@ -10,13 +10,6 @@
 namespace plica {
 namespace {
 
-// Costs in multiplications: what else the time goes to, in units of the time that the implicit GEMM
-// takes for one multiplication and addition. Fitted to the measurements in bench/README.md.
-
-/// A float of weights, which come from memory once for each run. This is what speaks against large
-/// tiles on small images.
-constexpr double kWeight = 23;
-
 /// The blocks of a run.
 struct Split {
   int64_t tile_blocks = 0, panel_blocks = 1, groups = 1;
@@ -104,46 +97,56 @@ bool should_be_late(const IgemmShape& shape, WinogradForm form, int64_t spare_by
   return more > std::min(spare_bytes, cheap ? kMostBytesForLess : kMostBytes);
 }
 
-}  // namespace
-
-double igemm_cost(const IgemmShape& shape) {
-  const auto columns = static_cast<double>(shape.groups * igemm_padded_columns(shape));
-  return static_cast<double>(shape.depth()) * columns *
-         (static_cast<double>(shape.rows()) + kWeight);
-}
-
-WinogradChoice winograd_choice(const IgemmShape& shape, bool strict, int64_t spare_bytes) {
+/// Time that the form takes, in the unit of igemm_cost(). Fitted to the measurements in
+/// bench/README.md.
+double winograd_cost(const IgemmShape& shape, const WinogradForm& form, double weight_cost) {
   // A float of transformed inputs or products: made and read.
   constexpr double kTransform = 14;
-  // A tile must be worth its rounding error, and direct summation is the most accurate.
-  constexpr double kGain = 1.1;
   // A matrix product with fewer rows takes as long as with these.
   constexpr int64_t kRows = 8;
 
-  WinogradChoice best{{}, igemm_cost(shape)};
+  const int64_t tiles = winograd_tiles(shape, form);
+  // Each block transforms late weights, which takes as long as reading as many transformed ones.
+  const int64_t blocks = ceil_div(tiles, winograd_block_tiles(shape, form));
+  const int64_t weights =
+      form.late ? form.taps() + form.points() * blocks : form.points();  // of a pair of channels
+  const int64_t columns = igemm_padded_columns(shape);
+  // Transforms work on whole vectors.
+  const int64_t transformed = form.points() * tiles * (round_up(shape.ic, 16) + columns);
+  const int64_t products = form.points() * std::max(tiles, kRows);
+  const auto pairs = static_cast<double>(shape.ic * columns);
+  return static_cast<double>(shape.groups) *
+         (pairs * (static_cast<double>(products) + weight_cost * static_cast<double>(weights)) +
+          kTransform * static_cast<double>(transformed));
+}
+
+}  // namespace
+
+double igemm_cost(const IgemmShape& shape, double weight_cost) {
+  const auto columns = static_cast<double>(shape.groups * igemm_padded_columns(shape));
+  return static_cast<double>(shape.depth()) * columns *
+         (static_cast<double>(shape.rows()) + weight_cost);
+}
+
+WinogradChoice winograd_choice(const IgemmShape& shape, bool strict, int64_t spare_bytes,
+                               double weight_cost) {
+  // A tile must be worth its rounding error, and direct summation is the most accurate.
+  constexpr double kGain = 1.1;
+
+  WinogradChoice best{{}, igemm_cost(shape, weight_cost)};
   if (shape.rows() == 0) return best;
   // A batch is no reason for larger errors than one sample has.
   if (shape.n > 1 && !strict) {
     IgemmShape one = shape;
     one.n = 1;
-    const std::optional<WinogradForm> form = winograd_choice(one, false).form;
+    const auto form = winograd_choice(one, false, spare_bytes, weight_cost).form;
     strict = !form || is_strict(*form);
   }
-  const auto ic = static_cast<double>(shape.ic);
-  const auto oc = static_cast<double>(igemm_padded_columns(shape));
-  // Transforms work on whole vectors.
-  const double vectors = static_cast<double>(round_up(shape.ic, 16)) + oc;
   for (WinogradForm form : kWinogradForms) {
     if (!winograd_fits(shape, form) || (strict && !is_strict(form))) continue;
-    const auto points = static_cast<double>(form.points());
-    const int64_t tiles = winograd_tiles(shape, form);
-    const auto rows = static_cast<double>(std::max(tiles, kRows));
-    const double of_group =
-        points * (ic * oc * (rows + kWeight) + vectors * static_cast<double>(tiles) * kTransform);
-    const double cost = static_cast<double>(shape.groups) * of_group;
-    if (cost * kGain >= best.cost) continue;
     form.late = should_be_late(shape, form, spare_bytes);
-    best = {form, cost};
+    const double cost = winograd_cost(shape, form, weight_cost);
+    if (cost * kGain < best.cost) best = {form, cost};
   }
   return best;
 }

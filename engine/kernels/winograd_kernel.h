@@ -7,6 +7,7 @@
 
 #include "engine/base/kernel.h"
 #include "engine/kernels/igemm_kernel.h"
+#include "engine/kernels/processor.h"
 #include "engine/kernels/winograd.h"
 
 namespace plica {
@@ -19,7 +20,7 @@ inline constexpr WinogradForm kWinogradForms[] = {
 constexpr bool is_strict(const WinogradForm& form) { return form.points() == 16; }
 
 /// Time that the implicit GEMM takes for `shape`, in multiplications of two numbers.
-double igemm_cost(const IgemmShape& shape);
+double igemm_cost(const IgemmShape& shape, double weight_cost = processor().weight_cost);
 
 struct WinogradChoice {
   std::optional<WinogradForm> form;  ///< None for direct summation.
@@ -28,7 +29,8 @@ struct WinogradChoice {
 /// How `shape` should be computed. `strict`: by forms that are is_strict() alone. Weights that take
 /// more than `spare_bytes` more than those of direct summation are late.
 WinogradChoice winograd_choice(const IgemmShape& shape, bool strict,
-                               int64_t spare_bytes = std::numeric_limits<int64_t>::max());
+                               int64_t spare_bytes = std::numeric_limits<int64_t>::max(),
+                               double weight_cost = processor().weight_cost);
 
 /// Tiles of a block, at most. For speed alone: the bits do not depend on it.
 int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form);

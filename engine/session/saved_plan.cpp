@@ -6,6 +6,7 @@
 #include "engine/base/fail.h"
 #include "engine/base/fingerprint.h"
 #include "engine/kernels/peak.h"
+#include "engine/kernels/processor.h"
 #include "engine/loader/mapped_file.h"
 #include "engine/loader/safetensors.h"
 #include "engine/loader/write_file.h"
@@ -34,6 +35,7 @@ std::map<std::string, std::string> SavedPlan::identity(const Graph& graph) {
   return {{"plica plan", kFormat},
           {"version", PLICA_VERSION_STRING},
           {"instruction set", peak_target()},
+          {"maker of processors", processor().maker},
           {"model", model_fingerprint(graph)}};
 }
 

@@ -63,8 +63,9 @@ struct LoadOptions {
   bool batch_invariant = false;
   /// A file of save_plan(): the weights in it are mapped and shared between processes instead of
   /// packed anew, which takes most of the time until the first result. If it was saved for another
-  /// model, other options, another instruction set or version of Plica, it is not used, and notes()
-  /// says so. load() throws Error (kIo, kFormat) if there is no such file or it is damaged.
+  /// model, other options, another instruction set, another maker of processors or another version
+  /// of Plica, it is not used, and notes() says so. load() throws Error (kIo, kFormat) if there is
+  /// no such file or it is damaged.
   std::filesystem::path plan;
 };
 

@@ -8,6 +8,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -526,37 +527,55 @@ IgemmShape square_layer(int64_t n, int64_t ic, int64_t size, int64_t oc) {
   return s;
 }
 
+/// Costs of a weight where memory is slow, and where it is fast.
+constexpr double kSlow = 23, kFast = 6;
+
+std::optional<WinogradForm> choice(const IgemmShape& shape, bool strict, double weight_cost) {
+  return winograd_choice(shape, strict, std::numeric_limits<int64_t>::max(), weight_cost).form;
+}
+
 TEST_CASE("winograd is chosen for 3x3 stride 1 where it pays", "[winograd]") {
-  CHECK(winograd_choice(square_layer(1, 64, 56, 64), false).form == kLarge);
-  CHECK(winograd_choice(square_layer(1, 64, 56, 64), true).form == kSmall);
-  // Weights of large tiles cost more than the multiplications that they save.
-  CHECK(winograd_choice(square_layer(1, 512, 7, 512), false).form != kLarge);
-  CHECK(winograd_choice(square_layer(16, 512, 7, 512), false).form->y == kSmall.y);
-  CHECK(!winograd_choice(square_layer(1, 3, 224, 64), false).form);
-  CHECK(!winograd_choice(square_layer(0, 64, 56, 64), false).form);
-  IgemmShape dilated = square_layer(1, 64, 56, 64);
-  for (size_t i = 1; i < 3; ++i) dilated.axis[i].step = 2, dilated.axis[i].origin = -2;
-  CHECK(winograd_choice(dilated, false).form == kLarge);
-  // Transformed weights would take much memory.
-  CHECK(winograd_choice(square_layer(1, 512, 28, 512), false).form ==
-        WinogradForm{kLarge.y, kLarge.x, true});
+  const WinogradForm large_late{kLarge.y, kLarge.x, true};
+  for (const double cost : {kSlow, kFast}) {
+    CHECK(choice(square_layer(1, 64, 56, 64), false, cost) == kLarge);
+    CHECK(choice(square_layer(1, 64, 56, 64), true, cost) == kSmall);
+    // Weights of large tiles cost more than the multiplications that they save.
+    CHECK(choice(square_layer(1, 512, 7, 512), false, cost).value_or(kSmall).y != kLarge.y);
+    CHECK(choice(square_layer(16, 512, 7, 512), false, cost)->y == kSmall.y);
+    CHECK(!choice(square_layer(1, 3, 224, 64), false, cost));
+    CHECK(!choice(square_layer(0, 64, 56, 64), false, cost));
+    IgemmShape dilated = square_layer(1, 64, 56, 64);
+    for (size_t i = 1; i < 3; ++i) dilated.axis[i].step = 2, dilated.axis[i].origin = -2;
+    CHECK(choice(dilated, false, cost) == kLarge);
+    // Transformed weights would take much memory.
+    CHECK(choice(square_layer(1, 512, 28, 512), false, cost) == large_late);
+  }
+}
+
+TEST_CASE("winograd is chosen for small images where weights come fast", "[winograd]") {
+  CHECK(!choice(square_layer(1, 512, 7, 512), false, kSlow));
+  CHECK(choice(square_layer(1, 512, 7, 512), false, kFast)->y == kSmall.y);
+  CHECK(choice(square_layer(1, 512, 14, 512), false, kSlow)->y == kSmall.y);
+  CHECK(choice(square_layer(1, 512, 14, 512), false, kFast)->y == kLarge.y);
 }
 
 TEST_CASE("winograd is chosen for 5x5 and for rows and columns of taps", "[winograd]") {
-  const auto choice = [](int64_t taps_y, int64_t taps_x, bool strict) {
-    IgemmShape s = square_layer(1, 96, 20, 96);
-    s.axis[1].taps = taps_y;
-    s.axis[2].taps = taps_x;
-    return winograd_choice(s, strict).form;
-  };
-  CHECK(choice(5, 5, false) == WinogradForm{{2, 5}, {2, 5}});
-  CHECK(choice(1, 7, false) == WinogradForm{{1, 1}, {4, 7}});
-  CHECK(choice(7, 1, false) == WinogradForm{{4, 7}, {1, 1}});
-  CHECK(choice(1, 3, false) == WinogradForm{{1, 1}, {4, 3}});
-  CHECK(choice(5, 1, false) == WinogradForm{{4, 5}, {1, 1}});
-  CHECK(!choice(1, 1, false));
-  CHECK(!choice(5, 5, true));
-  CHECK(!choice(1, 7, true));
+  for (const double cost : {kSlow, kFast}) {
+    const auto taps = [&](int64_t taps_y, int64_t taps_x, bool strict) {
+      IgemmShape s = square_layer(1, 96, 20, 96);
+      s.axis[1].taps = taps_y;
+      s.axis[2].taps = taps_x;
+      return choice(s, strict, cost);
+    };
+    CHECK(taps(5, 5, false) == WinogradForm{{2, 5}, {2, 5}});
+    CHECK(taps(1, 7, false) == WinogradForm{{1, 1}, {4, 7}});
+    CHECK(taps(7, 1, false) == WinogradForm{{4, 7}, {1, 1}});
+    CHECK(taps(1, 3, false) == WinogradForm{{1, 1}, {4, 3}});
+    CHECK(taps(5, 1, false) == WinogradForm{{4, 5}, {1, 1}});
+    CHECK(!taps(1, 1, false));
+    CHECK(!taps(5, 5, true));
+    CHECK(!taps(1, 7, true));
+  }
 }
 
 TEST_CASE("winograd is never chosen for other convolutions", "[winograd]") {
