@@ -43,20 +43,24 @@ struct Form {
   static constexpr int kRows = Y::kPoints, kColumns = X::kPoints;
 };
 
-/// Where the pixels of a tile's inputs are; those in the padding are at `zeros`.
+/// Where the pixels of a tile's inputs are that a tap of axis 0 sees; those in the padding are at
+/// `zeros`.
 template <class F>
 struct Pixels {
   const float* at[F::kRows][F::kColumns];
 
   Pixels(const IgemmShape& s, const Grid& grid, const float* src, const float* zeros,
-         const TileAt& tile) {
-    const IgemmAxis &y = s.axis[1], &x = s.axis[2];
+         const TileAt& tile, int64_t tap) {
+    const auto& [z, y, x] = s.axis;
+    const int64_t iz = tile.image % z.out * z.stride + z.origin + tap * z.step;
     const int64_t y0 = tile.row * F::Y::kOut * grid.y.step + tile.y_comb + y.origin;
     const int64_t x0 = tile.column * F::X::kOut * grid.x.step + tile.x_comb + x.origin;
-    const float* image = src + tile.image * y.in * x.in * s.src_pixel;
+    const bool plane_inside = iz >= 0 && iz < z.in;
+    const int64_t plane = plane_inside ? tile.image / z.out * z.in + iz : 0;
+    const float* image = src + plane * y.in * x.in * s.src_pixel;
     for (int i = 0; i < F::kRows; ++i) {
       const int64_t iy = y0 + i * grid.y.step;
-      const bool inside = iy >= 0 && iy < y.in;
+      const bool inside = plane_inside && iy >= 0 && iy < y.in;
       for (int j = 0; j < F::kColumns; ++j) {
         const int64_t ix = x0 + j * grid.x.step;
         at[i][j] = inside && ix >= 0 && ix < x.in ? image + (iy * x.in + ix) * s.src_pixel : zeros;
@@ -102,12 +106,10 @@ HWY_INLINE void transform_input_vector(const Pixels<F>& pixels, int64_t c, size_
 }
 
 template <class F>
-HWY_NOINLINE void transform_input(const IgemmShape& s, const Grid& grid, const Scratch& scratch,
-                                  const float* src, const float* zeros, const TileAt& tile,
-                                  float* dst) {
+HWY_NOINLINE void transform_input(const IgemmShape& s, const Scratch& scratch,
+                                  const Pixels<F>& pixels, float* dst) {
   constexpr auto kGroups = std::make_integer_sequence<int, F::Y::kGroups>();
   const int64_t lanes = vector_lanes();
-  const Pixels<F> pixels(s, grid, src, zeros, tile);
   int64_t c = 0;
   for (; c + lanes <= s.ic; c += lanes) {
     transform_input_vector<F, false>(pixels, c, 0, dst + c, scratch.plane, kGroups);
@@ -367,25 +369,28 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
   if (!epilogue.residual) residual = nullptr;
   std::memset(zeros, 0, static_cast<size_t>(s.ic) * sizeof(float));
 
-  packed += block.group * winograd_matrices(kForm) * s.ic * panels.padded();
+  const int64_t depth = winograd_depth(s), matrices = winograd_matrices(kForm) * depth;
+  packed += block.group * matrices * panels.padded();
   src += block.group * s.ic;
   const float* bias = epilogue.bias + block.group * panels.padded();
 
   TileAt at(grid, block.tile);
   for (int64_t i = 0; i < block.tiles; ++i, at.advance(grid)) {
-    transform_input<F>(s, grid, scratch, src, zeros, at, inputs + i * scratch.row);
+    for (int64_t tap = 0; tap < s.axis[0].taps; ++tap) {
+      const Pixels<F> pixels(s, grid, src, zeros, at, tap);
+      transform_input<F>(s, scratch, pixels, inputs + i * scratch.row + tap * s.ic);
+    }
   }
-  const Parts slices(s.ic, winograd::kMaxSlice), pieces(block.tiles, kGemmRows);
+  const Parts slices(depth, winograd::kMaxSlice), pieces(block.tiles, kGemmRows);
   for (int64_t panel = block.panel; panel < block.panel + block.panels; ++panel) {
     const int vectors = static_cast<int>(panels.vectors(panel));
     const int64_t column = panel * panels.width();
     if constexpr (kLate) {
-      multiply_panel_late<F>(scratch, slices, pieces, vectors, inputs,
-                             packed + winograd_matrices(kForm) * s.ic * column, products,
-                             transformed);
+      multiply_panel_late<F>(scratch, slices, pieces, vectors, inputs, packed + matrices * column,
+                             products, transformed);
     } else {
-      multiply_panel<F>(scratch, slices, pieces, vectors, inputs,
-                        packed + winograd_matrices(kForm) * s.ic * column, products);
+      multiply_panel<F>(scratch, slices, pieces, vectors, inputs, packed + matrices * column,
+                        products);
     }
     at = TileAt(grid, block.tile);
     for (int64_t i = 0; i < block.tiles; ++i, at.advance(grid)) {
@@ -428,15 +433,13 @@ HWY_EXPORT(select_function);
 
 bool winograd_fits(const IgemmShape& shape, const WinogradForm& form) {
   const auto& [z, y, x] = shape.axis;
-  if (z.taps != 1 || z.stride != 1 || z.origin != 0 || z.in != z.out || z.dst_step != 1 ||
-      z.dst_size != z.out) {
-    return false;
-  }
-  const auto axis_fits = [](const IgemmAxis& axis, const WinogradAxis& f) {
-    return axis.taps == f.taps && axis.stride == 1 && axis.dst_step == 1 && axis.dst_origin == 0 &&
-           axis.dst_size == axis.out;
+  const auto in_order = [](const IgemmAxis& axis) {
+    return axis.dst_step == 1 && axis.dst_origin == 0 && axis.dst_size == axis.out;
   };
-  return axis_fits(y, form.y) && axis_fits(x, form.x);
+  const auto axis_fits = [&](const IgemmAxis& axis, const WinogradAxis& f) {
+    return axis.taps == f.taps && axis.stride == 1 && in_order(axis);
+  };
+  return in_order(z) && axis_fits(y, form.y) && axis_fits(x, form.x);
 }
 
 int64_t winograd_tiles(const IgemmShape& shape, const WinogradForm& form) {
@@ -445,7 +448,8 @@ int64_t winograd_tiles(const IgemmShape& shape, const WinogradForm& form) {
 
 size_t winograd_packed_size(const IgemmShape& shape, const WinogradForm& form) {
   const Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
-  return static_cast<size_t>(shape.groups * winograd_matrices(form) * shape.ic * panels.padded());
+  return static_cast<size_t>(shape.groups * winograd_matrices(form) * winograd_depth(shape) *
+                             panels.padded());
 }
 
 size_t winograd_scratch_bytes(const IgemmShape& shape, const WinogradForm& form, int64_t tiles) {

@@ -16,10 +16,10 @@ struct WinogradAxis {
   bool operator==(const WinogradAxis&) const = default;
 };
 
-/// How a convolution of stride 1 is computed, each group by itself: its output is cut into tiles of
-/// y.out x x.out pixels, each of which takes points() products of matrices instead of y.out *
-/// y.taps * x.out * x.taps. With dilation D, a tile's pixels are D apart. Tiles at the lower and
-/// right border may hang over.
+/// How a convolution of stride 1 in axes 1 and 2 is computed, each group by itself: its output is
+/// cut into tiles of y.out x x.out pixels, each of which takes points() products of matrices
+/// instead of y.out * y.taps * x.out * x.taps. With dilation D, a tile's pixels are D apart. Tiles
+/// at the lower and right border may hang over. Axis 0 is summed directly.
 struct WinogradForm {
   WinogradAxis y, x;
   /// Weights are kept as they are, and transformed each time that they are read: that takes a
@@ -37,7 +37,10 @@ bool winograd_fits(const IgemmShape& shape, const WinogradForm& form);
 /// Tiles of all images.
 int64_t winograd_tiles(const IgemmShape& shape, const WinogradForm& form);
 
-/// Of a panel's weights as they are packed, [ic][width of the panel].
+/// What is summed for a product: the channels of each tap of axis 0.
+inline int64_t winograd_depth(const IgemmShape& shape) { return shape.axis[0].taps * shape.ic; }
+
+/// Of a panel's weights as they are packed, [depth][width of the panel].
 constexpr int64_t winograd_matrices(const WinogradForm& form) {
   return form.late ? form.taps() : form.points();
 }
@@ -46,9 +49,9 @@ constexpr int64_t winograd_matrices(const WinogradForm& form) {
 size_t winograd_packed_size(const IgemmShape& shape, const WinogradForm& form);
 
 /// Packs the weights of some columns; operands as igemm_pack_columns(), but `packed` is zeroed.
-/// Layout, with panels as those of the implicit GEMM: [group][panel][points][ic][width of the
-/// panel], transformed in double and rounded once, or, late, [group][panel][ic][taps][width of the
-/// panel].
+/// Layout, with panels as those of the implicit GEMM: [group][panel][points][depth][width of the
+/// panel], transformed in double and rounded once, or, late, [group][panel][depth][taps][width of
+/// the panel].
 void winograd_pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights& weights,
                    const IgemmColumns& columns, float* packed);
 
@@ -69,10 +72,10 @@ size_t winograd_scratch_bytes(const IgemmShape& shape, const WinogradForm& form,
 /// since transforms subtract inputs from each other. Where direct summation would give NaN or
 /// infinity, the result is never finite. Inputs above 1e36 may overflow within the transforms.
 ///
-/// Error of an element: below (min(ic, 128) + ic / 128 + 30) * 2^-24 times what the transforms
-/// yield for absolute values of inputs, weights and coefficients. With random inputs, the largest
-/// error relative to the largest output is that of direct summation for F(2x2, 3x3), up to 4 times
-/// that for the others, and 6 times for F(4, 7).
+/// Error of an element: below (min(depth, 128) + depth / 128 + 30) * 2^-24 times what the
+/// transforms yield for absolute values of inputs, weights and coefficients. With random inputs,
+/// the largest error relative to the largest output is that of direct summation for F(2x2, 3x3), up
+/// to 4 times that for the others, and 6 times for F(4, 7).
 using WinogradFn = void (*)(const IgemmShape& shape, const BoundEpilogue& epilogue,
                             const WinogradBlock& block, const float* src, const float* packed,
                             const float* residual, float* dst, float* scratch);

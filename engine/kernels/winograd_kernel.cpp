@@ -93,7 +93,8 @@ bool should_be_late(const IgemmShape& shape, WinogradForm form, int64_t spare_by
   const auto more =
       static_cast<int64_t>((early - winograd_packed_size(shape, form)) * sizeof(float));
   const int64_t tiles = winograd_tiles(shape, form);
-  const bool cheap = shape.ic <= kOneSlice && winograd_block_tiles(shape, form) == tiles;
+  const bool cheap =
+      winograd_depth(shape) <= kOneSlice && winograd_block_tiles(shape, form) == tiles;
   return more > std::min(spare_bytes, cheap ? kMostBytesForLess : kMostBytes);
 }
 
@@ -110,11 +111,11 @@ double winograd_cost(const IgemmShape& shape, const WinogradForm& form, double w
   const int64_t blocks = ceil_div(tiles, winograd_block_tiles(shape, form));
   const int64_t weights =
       form.late ? form.taps() + form.points() * blocks : form.points();  // of a pair of channels
-  const int64_t columns = igemm_padded_columns(shape);
+  const int64_t depth = winograd_depth(shape), columns = igemm_padded_columns(shape);
   // Transforms work on whole vectors.
-  const int64_t transformed = form.points() * tiles * (round_up(shape.ic, 16) + columns);
+  const int64_t transformed = form.points() * tiles * (round_up(depth, 16) + columns);
   const int64_t products = form.points() * std::max(tiles, kRows);
-  const auto pairs = static_cast<double>(shape.ic * columns);
+  const auto pairs = static_cast<double>(depth * columns);
   return static_cast<double>(shape.groups) *
          (pairs * (static_cast<double>(products) + weight_cost * static_cast<double>(weights)) +
           kTransform * static_cast<double>(transformed));

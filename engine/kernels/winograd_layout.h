@@ -75,15 +75,15 @@ struct Scratch {
   Scratch(const IgemmShape& s, const WinogradForm& form, int64_t lanes, int64_t tiles) {
     // A cache line more than a multiple of the vector length keeps the rows of a register tile from
     // fighting for the same sets of the cache.
-    row = round_up(s.ic, 16) + 16;
+    row = round_up(winograd_depth(s), 16) + 16;
     plane = tiles * row;
     product = 2 * lanes;
     tile = form.points() * product;
     // The same for what is stored in turn.
-    weights_point = std::min(kMaxSlice, s.ic) * 2 * lanes + 32;
+    weights_point = std::min(kMaxSlice, winograd_depth(s)) * 2 * lanes + 32;
     inputs = form.points() * plane;
     products = tiles * tile;
-    zeros = row;
+    zeros = round_up(s.ic, 16);
     weights = form.late ? form.x.points() * weights_point : 0;
   }
   int64_t floats() const { return inputs + products + zeros + weights; }

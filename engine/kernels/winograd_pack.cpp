@@ -64,17 +64,18 @@ void pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights&
   constexpr int64_t kColumns = 2 * hn::MaxLanes(D());
   const Panels panels{vector_lanes(), shape.oc};
   const PowersOfPoints rows(form.y), cross(form.x);
-  const int64_t end = columns.first + columns.count;
+  const int64_t depth = winograd_depth(shape), end = columns.first + columns.count;
   for (int64_t first = columns.first; first < end; first += panels.width()) {
     const int64_t width = panels.vectors(first / panels.width()) * panels.lanes;
     const int64_t count = std::min(width, end - first);
     const float* from = weights.data + (first - columns.first) * weights.oc_stride;
-    float* to = packed + first * form.points() * shape.ic;
-    for (int64_t c = 0; c < shape.ic; ++c, from += weights.ic_stride, to += width) {
+    float* to = packed + first * form.points() * depth;
+    for (int64_t k = 0; k < depth; ++k, to += width) {
+      const int64_t* offset = weights.tap_offset + k / shape.ic * form.taps();
       double taps[kMostTaps * kMostTaps][kColumns];
       for (int64_t t = 0; t < form.taps(); ++t) {
         std::fill_n(taps[t], kColumns, 0.0);
-        const float* w = from + weights.tap_offset[t];
+        const float* w = from + k % shape.ic * weights.ic_stride + offset[t];
         for (int64_t l = 0; l < count; ++l) taps[t][l] = w[l * weights.oc_stride];
       }
       float* point = to;
@@ -83,7 +84,7 @@ void pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights&
         for (int64_t x = 0; x < cross.taps; ++x) {
           sum_columns<kColumns>(rows.at[i], rows.taps, taps + x, cross.taps, half[x]);
         }
-        for (int64_t j = 0; j < cross.points; ++j, point += shape.ic * width) {
+        for (int64_t j = 0; j < cross.points; ++j, point += depth * width) {
           double sums[kColumns];
           sum_columns<kColumns>(cross.at[j], cross.taps, half, 1, sums);
           for (int64_t l = 0; l < count; ++l) point[l] = static_cast<float>(sums[l]);
@@ -96,16 +97,16 @@ void pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights&
 void pack_late(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights& weights,
                const IgemmColumns& columns, float* packed) {
   const Panels panels{vector_lanes(), shape.oc};
-  const int64_t taps = form.taps();
-  bool in_order = weights.ic_stride == taps;
-  for (int64_t t = 0; t < taps; ++t) in_order = in_order && weights.tap_offset[t] == t;
+  const int64_t taps = form.taps(), planes = shape.axis[0].taps;
+  bool in_order = true;
+  for (int64_t t = 0; t < planes * taps; ++t) in_order = in_order && weights.tap_offset[t] == t;
   const int64_t end = columns.first + columns.count;
   for (int64_t first = columns.first; first < end; first += panels.width()) {
     const int64_t width = panels.vectors(first / panels.width()) * panels.lanes;
     const int64_t count = std::min(width, end - first);
     const float* from = weights.data + (first - columns.first) * weights.oc_stride;
-    float* to = packed + first * taps * shape.ic;
-    if (in_order) {
+    float* to = packed + first * taps * winograd_depth(shape);
+    if (in_order && planes == 1 && weights.ic_stride == taps) {
       // Short pieces: what is written stays in the first level of the cache.
       constexpr int64_t kDepth = 64;
       for (int64_t k = 0; k < taps * shape.ic; k += kDepth) {
@@ -114,9 +115,16 @@ void pack_late(const IgemmShape& shape, const WinogradForm& form, const IgemmWei
       }
       continue;
     }
-    for (int64_t c = 0; c < shape.ic; ++c, from += weights.ic_stride) {
-      for (int64_t t = 0; t < taps; ++t, to += width) {
-        const float* w = from + weights.tap_offset[t];
+    for (int64_t k = 0; k < planes * shape.ic; ++k) {
+      const float* channel = from + k % shape.ic * weights.ic_stride;
+      const int64_t tap = k / shape.ic * taps;
+      if (in_order) {
+        transpose(channel + tap, weights.oc_stride, count, taps, width, to);
+        to += taps * width;
+        continue;
+      }
+      for (int64_t t = tap; t < tap + taps; ++t, to += width) {
+        const float* w = channel + weights.tap_offset[t];
         for (int64_t l = 0; l < count; ++l) to[l] = w[l * weights.oc_stride];
       }
     }
@@ -135,7 +143,8 @@ HWY_EXPORT(pack_late);
 
 void winograd_pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights& weights,
                    const IgemmColumns& columns, float* packed) {
-  packed += columns.group * winograd_matrices(form) * shape.ic * igemm_padded_columns(shape);
+  packed +=
+      columns.group * winograd_matrices(form) * winograd_depth(shape) * igemm_padded_columns(shape);
   if (form.late) {
     HWY_DYNAMIC_DISPATCH(pack_late)(shape, form, weights, columns, packed);
   } else {

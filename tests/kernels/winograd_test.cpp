@@ -31,16 +31,23 @@ std::vector<float> random_floats(int64_t count, unsigned seed) {
   return values;
 }
 
-/// A convolution with inputs in [n, y, x, channels], dense.
+/// Axis 0 of a problem.
+struct Planes {
+  int64_t in = 1, taps = 1, stride = 1, padding = 0, dilation = 1;
+  int64_t out() const { return (in + 2 * padding - dilation * (taps - 1) - 1) / stride + 1; }
+};
+
+/// A convolution with inputs in [n, z, y, x, channels], dense.
 struct Problem {
   int64_t n, ic, oc, height, width, padding;
   int64_t taps_y, taps_x;
   int64_t dilation_y = 1, dilation_x = 1;
   bool has_residual = false;
-  std::vector<float> x, w, bias, residual;  // w: [oc, ic, taps_y, taps_x]
+  Planes z;
+  std::vector<float> x, w, bias, residual;  // w: [oc, ic, z.taps, taps_y, taps_x]
 
   Problem(int64_t batch, int64_t in, int64_t out, int64_t h, int64_t wide, int64_t pad,
-          const WinogradForm& form, int64_t dilation = 1)
+          const WinogradForm& form, int64_t dilation = 1, const Planes& planes = {})
       : n(batch),
         ic(in),
         oc(out),
@@ -50,17 +57,18 @@ struct Problem {
         taps_y(form.y.taps),
         taps_x(form.x.taps),
         dilation_y(dilation),
-        dilation_x(dilation == 1 ? 1 : dilation + 1) {
-    x = random_floats(n * h * wide * in, 1);
+        dilation_x(dilation == 1 ? 1 : dilation + 1),
+        z(planes) {
+    x = random_floats(n * z.in * h * wide * in, 1);
     w = random_floats(out * in * taps(), 2);
     bias = random_floats(out, 3);
-    residual = random_floats(n * oh() * ow() * out, 4);
+    residual = random_floats(pixels() * out, 4);
   }
 
-  int64_t taps() const { return taps_y * taps_x; }
+  int64_t taps() const { return z.taps * taps_y * taps_x; }
   int64_t oh() const { return height + 2 * padding - dilation_y * (taps_y - 1); }
   int64_t ow() const { return width + 2 * padding - dilation_x * (taps_x - 1); }
-  int64_t pixels() const { return n * oh() * ow(); }
+  int64_t pixels() const { return n * z.out() * oh() * ow(); }
 
   IgemmShape shape(int64_t gap = 0) const {
     IgemmShape s;
@@ -69,6 +77,13 @@ struct Problem {
     s.oc = oc;
     s.src_pixel = ic + gap;
     s.dst_pixel = s.residual_pixel = oc + gap;
+    s.axis[0] = {.in = z.in,
+                 .out = z.out(),
+                 .taps = z.taps,
+                 .stride = z.stride,
+                 .origin = -z.padding,
+                 .step = z.dilation,
+                 .dst_size = z.out()};
     s.axis[1] = {.in = height,
                  .out = oh(),
                  .taps = taps_y,
@@ -84,22 +99,24 @@ struct Problem {
     return s;
   }
 
-  double input(int64_t image, int64_t iy, int64_t ix, int64_t c) const {
-    if (iy < 0 || iy >= height || ix < 0 || ix >= width) return 0;
-    return x[((image * height + iy) * width + ix) * ic + c];
+  double input(int64_t image, int64_t iz, int64_t iy, int64_t ix, int64_t c) const {
+    if (iz < 0 || iz >= z.in || iy < 0 || iy >= height || ix < 0 || ix >= width) return 0;
+    return x[(((image * z.in + iz) * height + iy) * width + ix) * ic + c];
   }
 
   std::vector<double> exact() const {
     std::vector<double> y;
     for (int64_t i = 0; i < pixels(); ++i) {
-      const int64_t image = i / (oh() * ow()), oy = i / ow() % oh(), ox = i % ow();
+      const int64_t plane = i / (oh() * ow()), oy = i / ow() % oh(), ox = i % ow();
+      const int64_t image = plane / z.out(), oz = plane % z.out();
       for (int64_t o = 0; o < oc; ++o) {
         double sum = bias[o] + (has_residual ? residual[i * oc + o] : 0.f);
         for (int64_t t = 0; t < taps(); ++t) {
+          const int64_t iz = oz * z.stride - z.padding + t / (taps_y * taps_x) * z.dilation;
+          const int64_t iy = oy - padding + t / taps_x % taps_y * dilation_y;
+          const int64_t ix = ox - padding + t % taps_x * dilation_x;
           for (int64_t c = 0; c < ic; ++c) {
-            sum +=
-                w[(o * ic + c) * taps() + t] * input(image, oy - padding + t / taps_x * dilation_y,
-                                                     ox - padding + t % taps_x * dilation_x, c);
+            sum += w[(o * ic + c) * taps() + t] * input(image, iz, iy, ix, c);
           }
         }
         y.push_back(sum);
@@ -267,7 +284,7 @@ TEST_CASE("winograd packs columns by pieces as it packs them at once", "[winogra
 
 TEST_CASE("winograd packs weights whose taps and channels lie in any order", "[winograd]") {
   const WinogradForm form = any_form();
-  const Problem p(1, 5, 20, 7, 7, 1, form);
+  const Problem p(1, 5, 20, 7, 7, 1, form, 1, {.in = 4, .taps = GENERATE(1, 2)});
   // Channels fastest, taps backwards.
   Problem other = p;
   std::vector<int64_t> offsets(static_cast<size_t>(p.taps()));
@@ -291,10 +308,8 @@ TEST_CASE("winograd packs weights whose taps and channels lie in any order", "[w
 
 TEST_CASE("winograd agrees with float64 on odd shapes and stays inside", "[winograd]") {
   const WinogradForm form = any_form();
-  const int64_t ic = GENERATE(5, 33, 150);
-  const int64_t oc = GENERATE(1, 67);
-  const int64_t height = GENERATE(7, 10);
-  const int64_t padding = GENERATE(0, 2);
+  const auto [ic, oc, height, padding] = GENERATE(
+      table<int64_t, int64_t, int64_t, int64_t>({{5, 67, 7, 0}, {33, 1, 10, 2}, {150, 67, 10, 1}}));
   Problem p(2, ic, oc, height, height + 2, padding, form);
   p.has_residual = height != 7;
   const std::vector<double> exact = p.exact();
@@ -303,6 +318,23 @@ TEST_CASE("winograd agrees with float64 on odd shapes and stays inside", "[winog
     CHECK(largest_error(y, exact) <= error_bound(form, ic));
     CHECK(run(p, form, 3, 1, 3, 1) == y);
     CHECK(run(p, form, 20, 4) == y);
+  });
+}
+
+TEST_CASE("winograd sums axis 0 of three directly", "[winograd]") {
+  const WinogradForm form = any_form();
+  const Planes planes = GENERATE(Planes{.in = 4, .taps = 3, .padding = 1},
+                                 Planes{.in = 6, .taps = 3, .stride = 2, .padding = 2},
+                                 Planes{.in = 6, .taps = 2, .dilation = 3},
+                                 Planes{.in = 5, .taps = 1, .stride = 2, .padding = 1});
+  const int64_t ic = GENERATE(5, 50);
+  Problem p(2, ic, 35, 7, 9, 1, form, 1, planes);
+  p.has_residual = planes.taps == 3;
+  const std::vector<double> exact = p.exact();
+  test::for_each_target([&] {
+    const std::vector<float> y = run(p, form);
+    CHECK(largest_error(y, exact) <= error_bound(form, ic * planes.taps));
+    CHECK(run(p, form, 3, 1, 3, 1) == y);
   });
 }
 
@@ -547,6 +579,9 @@ TEST_CASE("winograd is chosen for 3x3 stride 1 where it pays", "[winograd]") {
     IgemmShape dilated = square_layer(1, 64, 56, 64);
     for (size_t i = 1; i < 3; ++i) dilated.axis[i].step = 2, dilated.axis[i].origin = -2;
     CHECK(choice(dilated, false, cost) == kLarge);
+    IgemmShape planes = square_layer(1, 64, 28, 64);
+    planes.axis[0] = {.in = 8, .out = 8, .taps = 3, .origin = -1, .dst_size = 8};
+    CHECK(choice(planes, false, cost)->y == kLarge.y);
     // Transformed weights would take much memory.
     CHECK(choice(square_layer(1, 512, 28, 512), false, cost) == large_late);
   }
@@ -592,7 +627,7 @@ TEST_CASE("winograd is never chosen for other convolutions", "[winograd]") {
   CHECK(without([](IgemmShape& s) { s.axis[1].stride = 2; }));
   CHECK(without([](IgemmShape& s) { s.axis[1].taps = 5; }));
   CHECK(without([](IgemmShape& s) { s.axis[1].taps = s.axis[2].taps = 2; }));
-  CHECK(without([](IgemmShape& s) { s.axis[0].taps = 3; }));
+  CHECK(without([](IgemmShape& s) { s.axis[0].dst_step = 2; }));
   CHECK(without([](IgemmShape& s) { s.axis[1].dst_step = 2; }));
   CHECK(without([](IgemmShape& s) { s.axis[2].dst_origin = 1; }));
   CHECK(without([](IgemmShape& s) { s.groups = 16, s.ic = s.oc = 4; }));
