@@ -322,6 +322,22 @@ bool Conv::sees_all_taps(const Shape& weight) const {
   return std::all_of(weight.begin() + 2, weight.end(), [](int64_t k) { return k == 1; });
 }
 
+namespace {
+
+/// Taps along axis 0 alone are taps along axis 1 of images whose rows are the planes: for those
+/// there are kernels.
+void make_planes_rows(IgemmShape& shape) {
+  auto& [z, y, x] = shape.axis;
+  if (z.taps == 1 || y != IgemmAxis{.in = y.in, .out = y.in, .dst_size = y.in} ||
+      x != IgemmAxis{.in = x.in, .out = x.in, .dst_size = x.in}) {
+    return;
+  }
+  const int64_t plane = y.in * x.in;
+  shape.axis = {IgemmAxis(), z, {.in = plane, .out = plane, .dst_size = plane}};
+}
+
+}  // namespace
+
 void Conv::plan(StepBuilder& builder) const {
   const ConvGeometry g = geometry(builder.input_shape(0), builder.input_shape(1));
   IgemmShape shape;
@@ -338,6 +354,7 @@ void Conv::plan(StepBuilder& builder) const {
                      .step = g.dilation[i],
                      .dst_size = g.out[i]};
   }
+  make_planes_rows(shape);
   std::vector<IgemmPhase> phases;
   for (ConvPart& part : without_padding(shape, builder.rounding())) {
     IgemmPhase phase;

@@ -65,19 +65,23 @@ std::vector<Array> inputs_of(const Graph& graph) {
   return inputs;
 }
 
-/// Every target, 1 to 4 threads with the same bits, against float64. Sums are taken over slices of
-/// S
-/// <= 1024 products. Their roundings are independent: with partial sums that grow like sqrt(k), the
-/// error of one has a standard deviation of sqrt(S / 6) * 2^-24 = 8e-7 of what an output usually
-/// is. The largest error, of about three deviations, is compared with the largest output.
-void check(const Graph& graph) {
+/// Sums are taken over slices of S <= 1024 products. Their roundings are independent: with partial
+/// sums that grow like sqrt(k), the error of one has a standard deviation of sqrt(S / 6) * 2^-24 =
+/// 8e-7 of what an output usually is. The largest error, of about three deviations, is compared
+/// with the largest output.
+constexpr double kDirectError = 2e-6;
+/// winograd.h: up to 4 times that.
+constexpr double kWinogradError = 4 * kDirectError;
+
+/// Every target, 1 to 4 threads with the same bits, against float64.
+void check(const Graph& graph, double bound = kDirectError) {
   const std::vector<Array> inputs = inputs_of(graph);
   const Array expected = evaluate(graph, inputs)[0];
   INFO(graph.print());
   test::for_each_target([&] {
     const Array y = run_planned(graph, inputs)[0];
     REQUIRE(y.shape == expected.shape);
-    CHECK(test::relative_error(y, expected) < 2e-6);
+    CHECK(test::relative_error(y, expected) < bound);
     for (int threads = 2; threads <= 4; ++threads) {
       CHECK(run_planned(graph, inputs, {.threads = threads})[0].data == y.data);
     }
@@ -122,6 +126,21 @@ TEST_CASE("convolution in one and three dimensions, unbatched, same and grouped"
   check(make_graph<Conv>({{1, 12, 6, 7}, {8, 3, 3, 3}}, {.padding = {1}, .groups = 4}));
   check(make_graph<Conv>({{1, 4, 6, 7}, {68, 2, 3, 3}}, {.padding = {1}, .groups = 2}));
   check(make_graph<Conv>({{0, 4, 6, 7}, {8, 4, 3, 3}}, {.padding = {1}}));
+}
+
+TEST_CASE("convolution with taps along some of three axes", "[conv]") {
+  const Shape kernel = GENERATE(Shape{3, 1, 1}, Shape{1, 3, 3}, Shape{3, 3, 3}, Shape{1, 1, 3});
+  const std::vector<int64_t> stride =
+      GENERATE(std::vector<int64_t>{1}, std::vector<int64_t>{2, 1, 1}, std::vector<int64_t>{2});
+  const int64_t dilation = GENERATE(1, 2);
+  const int64_t channels = GENERATE(3, 40);
+  Shape weight{channels + 1, channels};
+  weight.insert(weight.end(), kernel.begin(), kernel.end());
+  std::vector<int64_t> padding;
+  for (const int64_t taps : kernel) padding.push_back(taps / 2);
+  check(make_graph<Conv>({{2, channels, 9, 12, 10}, weight},
+                         {.stride = stride, .padding = padding, .dilation = {dilation}}),
+        kWinogradError);
 }
 
 TEST_CASE("weights so large that they are packed by pieces", "[conv]") {
