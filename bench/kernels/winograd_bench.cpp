@@ -145,8 +145,8 @@ std::unique_ptr<Candidate> winograd(Data& data, const WinogradForm& form, int64_
   if (tiles == 0) tiles = winograd_block_tiles(data.shape, form);
   tiles = std::min(tiles, winograd_tiles(data.shape, form));
   return std::make_unique<Candidate>(data,
-                                     make_winograd(form, data.part(*packed), {}, packed, tiles),
-                                     winograd_bytes_per_thread(form, data.shape, tiles));
+                                     make_winograd(form, {data.part(*packed)}, {}, packed, tiles),
+                                     winograd_bytes_per_thread(form, {data.part(*packed)}, tiles));
 }
 
 /// Largest difference from the direct one in units of its largest output.

@@ -63,7 +63,6 @@ class GroupedMethod final : public ConvMethod {
   }
 };
 
-/// Only convolutions of one phase have its shape.
 class WinogradMethod final : public ConvMethod {
  public:
   explicit WinogradMethod(const WinogradForm& form) : form_(form) {}
@@ -80,13 +79,12 @@ class WinogradMethod final : public ConvMethod {
     winograd_pack(shape, form_, weights, columns, packed);
   }
   size_t bytes_per_thread(const std::vector<IgemmPart>& parts) const override {
-    const IgemmShape& shape = parts[0].shape;
-    return winograd_bytes_per_thread(form_, shape, winograd_block_tiles(shape, form_));
+    return winograd_bytes_per_thread(form_, parts, winograd_block_tiles(parts[0].shape, form_));
   }
   std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands operands,
                                std::shared_ptr<const void> owner) const override {
     const int64_t tiles = winograd_block_tiles(parts[0].shape, form_);
-    return make_winograd(form_, parts[0], operands, std::move(owner), tiles);
+    return make_winograd(form_, std::move(parts), operands, std::move(owner), tiles);
   }
 
  private:
@@ -130,9 +128,23 @@ class IgemmMethod final : public ConvMethod {
   }
 };
 
-WinogradChoice winograd_form(const IgemmShape& shape, Rounding rounding, int64_t spare_bytes) {
-  if (rounding == Rounding::kDirect) return {{}, igemm_cost(shape)};
-  return winograd_choice(shape, rounding == Rounding::kStrict, spare_bytes);
+/// One form for all parts, or none, and what they take together.
+WinogradChoice winograd_form(std::span<const IgemmShape> parts, Rounding rounding,
+                             int64_t spare_bytes) {
+  if (rounding != Rounding::kDirect) {
+    const int64_t spare_bytes_each = spare_bytes / static_cast<int64_t>(parts.size());
+    WinogradChoice choice =
+        winograd_choice(parts[0], rounding == Rounding::kStrict, spare_bytes_each);
+    const auto fits = [&](const IgemmShape& part) { return winograd_fits(part, *choice.form); };
+    if (choice.form && std::all_of(parts.begin(), parts.end(), fits)) {
+      choice.cost = 0;
+      for (const IgemmShape& part : parts) choice.cost += winograd_cost(part, *choice.form);
+      return choice;
+    }
+  }
+  WinogradChoice direct{{}, 0};
+  for (const IgemmShape& part : parts) direct.cost += igemm_cost(part);
+  return direct;
 }
 
 }  // namespace
@@ -145,16 +157,19 @@ void ConvMethod::pack_bias(const IgemmShape& shape, const float* bias, float* pa
   igemm_pack_bias(shape, bias, packed);
 }
 
-double conv_cost(const IgemmShape& shape, Rounding rounding) {
-  return winograd_form(shape, rounding, 0).cost;
+double conv_cost(std::span<const IgemmShape> parts, Rounding rounding) {
+  return winograd_form(parts, rounding, 0).cost;
 }
 
-std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding,
-                                                     int64_t spare_bytes) {
+std::shared_ptr<const ConvMethod> choose_conv_method(std::span<const IgemmShape> parts,
+                                                     Rounding rounding, int64_t spare_bytes) {
+  const IgemmShape& shape = parts[0];
   if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>();
-  const WinogradChoice winograd = winograd_form(shape, rounding, spare_bytes);
-  if (narrow_fits(shape) && narrow_cost(shape) < winograd.cost) {
-    return std::make_shared<NarrowMethod>();
+  const WinogradChoice winograd = winograd_form(parts, rounding, spare_bytes);
+  if (narrow_fits(shape)) {
+    double cost = 0;
+    for (const IgemmShape& part : parts) cost += narrow_cost(part);
+    if (cost < winograd.cost) return std::make_shared<NarrowMethod>();
   }
   if (winograd.form) return std::make_shared<WinogradMethod>(*winograd.form);
   if (grouped_fits(shape)) return std::make_shared<GroupedMethod>();

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,12 +33,13 @@ class ConvMethod {
                                        std::shared_ptr<const void> owner) const = 0;
 };
 
-/// Time that a convolution of one group takes, in multiplications of two numbers.
-double conv_cost(const IgemmShape& shape, Rounding rounding);
+/// Time that the parts of a convolution of one group take together, in multiplications of two
+/// numbers.
+double conv_cost(std::span<const IgemmShape> parts, Rounding rounding);
 
-/// The method for convolutions of that shape that rounds no more than `rounding`. To be faster,
-/// it may take `spare_bytes` more for the weights than they have.
-std::shared_ptr<const ConvMethod> choose_conv_method(const IgemmShape& shape, Rounding rounding,
-                                                     int64_t spare_bytes);
+/// The method for all parts of a convolution that rounds no more than `rounding`. To be faster, it
+/// may take `spare_bytes` more for the weights than they have.
+std::shared_ptr<const ConvMethod> choose_conv_method(std::span<const IgemmShape> parts,
+                                                     Rounding rounding, int64_t spare_bytes);
 
 }  // namespace plica

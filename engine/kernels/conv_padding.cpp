@@ -72,15 +72,16 @@ std::vector<ConvPart> without_padding(const IgemmShape& shape, Rounding rounding
   for (size_t i = 0; i < 3; ++i) {
     const std::vector<Run> runs = runs_of(whole.shape.axis[i]);
     if (runs.size() == 1 || runs.size() > kMostRuns) continue;
-    if (least == 0) least = conv_cost(whole.shape, rounding) / kGain;
+    if (least == 0) least = conv_cost({&whole.shape, 1}, rounding) / kGain;
     std::vector<ConvPart> parts;
-    double sum = 0;
+    std::vector<IgemmShape> shapes;
     for (const Run& run : runs) {
       parts.push_back(part_of(whole, i, run));
-      sum += conv_cost(parts.back().shape, rounding);
+      shapes.push_back(parts.back().shape);
     }
-    if (sum >= least) continue;
-    least = sum;
+    const double cost = conv_cost(shapes, rounding);
+    if (cost >= least) continue;
+    least = cost;
     best = std::move(parts);
   }
   return best;

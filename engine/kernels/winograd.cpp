@@ -254,13 +254,17 @@ template <class F>
 Target target_of(const IgemmShape& s, const Grid& grid, const TileAt& at, const float* residual,
                  float* dst) {
   constexpr int64_t kRows = F::Y::kOut, kColumns = F::X::kOut;
-  const IgemmAxis &y = s.axis[1], &x = s.axis[2];
+  const auto& [z, y, x] = s.axis;
+  const auto stored_at = [](const IgemmAxis& axis, int64_t o) {
+    return o * axis.dst_step + axis.dst_origin;
+  };
+  const int64_t plane = at.image / z.out * z.dst_size + stored_at(z, at.image % z.out);
   const int64_t y0 = at.row * kRows * grid.y.step + at.y_comb;
   const int64_t x0 = at.column * kColumns * grid.x.step + at.x_comb;
   Target target;
-  target.pixel = (at.image * y.out + y0) * x.out + x0;
-  target.pixel_row = x.out * grid.y.step;
-  target.pixel_column = grid.x.step;
+  target.pixel = (plane * y.dst_size + stored_at(y, y0)) * x.dst_size + stored_at(x, x0);
+  target.pixel_row = x.dst_size * y.dst_step * grid.y.step;
+  target.pixel_column = x.dst_step * grid.x.step;
   target.dst_pixel = target.pixel_column * s.dst_pixel;
   target.residual_pixel = target.pixel_column * s.residual_pixel;
   target.dst_row = target.pixel_row * s.dst_pixel;
@@ -412,6 +416,7 @@ WinogradFn function_if(const WinogradForm& form) {
 
 WinogradFn select_function(const WinogradForm& form) {
   const WinogradFn functions[] = {
+      function_if<3, 2, 3, 2>(form), function_if<1, 1, 3, 2>(form), function_if<3, 2, 1, 1>(form),
       function_if<2, 3, 2, 3>(form), function_if<4, 3, 4, 3>(form), function_if<2, 5, 2, 5>(form),
       function_if<1, 1, 4, 3>(form), function_if<4, 3, 1, 1>(form), function_if<1, 1, 4, 5>(form),
       function_if<4, 5, 1, 1>(form), function_if<1, 1, 4, 7>(form), function_if<4, 7, 1, 1>(form)};
@@ -432,14 +437,10 @@ HWY_EXPORT(vector_lanes);
 HWY_EXPORT(select_function);
 
 bool winograd_fits(const IgemmShape& shape, const WinogradForm& form) {
-  const auto& [z, y, x] = shape.axis;
-  const auto in_order = [](const IgemmAxis& axis) {
-    return axis.dst_step == 1 && axis.dst_origin == 0 && axis.dst_size == axis.out;
+  const auto axis_fits = [](const IgemmAxis& axis, const WinogradAxis& f) {
+    return axis.taps == f.taps && axis.stride == 1;
   };
-  const auto axis_fits = [&](const IgemmAxis& axis, const WinogradAxis& f) {
-    return axis.taps == f.taps && axis.stride == 1 && in_order(axis);
-  };
-  return in_order(z) && axis_fits(y, form.y) && axis_fits(x, form.x);
+  return axis_fits(shape.axis[1], form.y) && axis_fits(shape.axis[2], form.x);
 }
 
 int64_t winograd_tiles(const IgemmShape& shape, const WinogradForm& form) {

@@ -6,11 +6,12 @@
 
 #include "engine/base/aligned_buffer.h"
 #include "engine/base/ceil_div.h"
+#include "engine/kernels/parts_tail.h"
 
 namespace plica {
 namespace {
 
-/// The blocks of a run.
+/// The blocks of a part.
 struct Split {
   int64_t tile_blocks = 0, panel_blocks = 1, groups = 1;
   int64_t tasks() const { return tile_blocks * panel_blocks * groups; }
@@ -18,34 +19,37 @@ struct Split {
 
 class WinogradKernel final : public Kernel {
  public:
-  WinogradKernel(const WinogradForm& form, const IgemmPart& part, IgemmOperands operands,
+  WinogradKernel(const WinogradForm& form, std::vector<IgemmPart> parts, IgemmOperands operands,
                  std::shared_ptr<const void> owner, int64_t block_tiles)
-      : part_(part),
+      : form_(form),
+        parts_(std::move(parts)),
+        tail_(parts_),
         operands_(operands),
         owner_(std::move(owner)),
-        late_(form.late),
         block_tiles_(block_tiles),
-        tiles_(winograd_tiles(part.shape, form)),
-        panels_(ceil_div(part.shape.oc, igemm_tile().panel)),
-        bytes_per_thread_(winograd_bytes_per_thread(form, part.shape, block_tiles)),
+        panels_(ceil_div(parts_[0].shape.oc, igemm_tile().panel)),
+        bytes_per_thread_(winograd_bytes_per_thread(form, parts_, block_tiles)),
         run_(winograd_function(form)) {}
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
-    const Split s = split(team.size());
+    int64_t tasks = 0;
+    for (const IgemmPart& part : parts_) tasks += split(part.shape, team.size()).tasks();
     const float* src = args.in[operands_.src];
     const float* residual = operands_.residual < 0 ? nullptr : args.in[operands_.residual];
-    team.for_each(s.tasks(), [&](int64_t task, int worker) {
-      const int64_t p = task % s.panel_blocks, t = task / s.panel_blocks % s.tile_blocks;
-      WinogradBlock block;
-      block.group = task / s.panel_blocks / s.tile_blocks;
-      block.tile = t * tiles_ / s.tile_blocks;
-      block.tiles = (t + 1) * tiles_ / s.tile_blocks - block.tile;
-      block.panel = p * panels_ / s.panel_blocks;
-      block.panels = (p + 1) * panels_ / s.panel_blocks - block.panel;
-      std::byte* scratch = args.workspace + static_cast<size_t>(worker) * bytes_per_thread_;
-      run_(part_.shape, part_.epilogue, block, src, part_.packed, residual, args.out[0],
-           reinterpret_cast<float*>(scratch));
+    team.for_each(tasks, [&](int64_t task, int worker) {
+      for (const IgemmPart& part : parts_) {
+        const Split s = split(part.shape, team.size());
+        if (task >= s.tasks()) {
+          task -= s.tasks();
+          continue;
+        }
+        std::byte* scratch = args.workspace + static_cast<size_t>(worker) * bytes_per_thread_;
+        run_(part.shape, part.epilogue, block_of(part.shape, s, task), src, part.packed, residual,
+             args.out[0], reinterpret_cast<float*>(scratch));
+        return;
+      }
     });
+    tail_.run(args.out[0], team);
   }
 
  private:
@@ -53,17 +57,19 @@ class WinogradKernel final : public Kernel {
   /// keep all threads busy; where tiles are too few for that, panels are divided too, and their
   /// blocks transform the same inputs again. That is less work than to transform late weights for
   /// more blocks.
-  Split split(int threads) const {
+  Split split(const IgemmShape& shape, int threads) const {
     constexpr int64_t kFewTiles = 28;
     Split s;
-    s.groups = part_.shape.groups;
-    s.tile_blocks = ceil_div(tiles_, block_tiles_);
+    const int64_t tiles = winograd_tiles(shape, form_);
+    s.groups = shape.groups;
+    s.tile_blocks = ceil_div(tiles, block_tiles_);
     if (threads == 1 || s.tile_blocks == 0) return s;
-    // So many groups need not be a multiple of the threads.
+    // So many groups or parts need not be a multiple of the threads.
     constexpr int64_t kMany = 8;
-    if (s.tasks() % threads == 0 || s.groups >= kMany * threads) return s;
+    const int64_t all = s.tasks() * static_cast<int64_t>(parts_.size());
+    if (all % threads == 0 || all >= kMany * s.tile_blocks * threads) return s;
     const int64_t even = round_up(s.tile_blocks, threads);
-    if (!late_ && tiles_ / even >= kFewTiles) {
+    if (!form_.late && tiles / even >= kFewTiles) {
       s.tile_blocks = even;
     } else {
       s.panel_blocks = std::min(panels_, threads / std::gcd(s.tile_blocks, int64_t{threads}));
@@ -71,11 +77,24 @@ class WinogradKernel final : public Kernel {
     return s;
   }
 
-  IgemmPart part_;
+  WinogradBlock block_of(const IgemmShape& shape, const Split& s, int64_t task) const {
+    const int64_t tiles = winograd_tiles(shape, form_);
+    const int64_t p = task % s.panel_blocks, t = task / s.panel_blocks % s.tile_blocks;
+    WinogradBlock block;
+    block.group = task / s.panel_blocks / s.tile_blocks;
+    block.tile = t * tiles / s.tile_blocks;
+    block.tiles = (t + 1) * tiles / s.tile_blocks - block.tile;
+    block.panel = p * panels_ / s.panel_blocks;
+    block.panels = (p + 1) * panels_ / s.panel_blocks - block.panel;
+    return block;
+  }
+
+  WinogradForm form_;
+  std::vector<IgemmPart> parts_;
+  PartsTail tail_;
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
-  bool late_;
-  int64_t block_tiles_, tiles_, panels_;
+  int64_t block_tiles_, panels_;
   size_t bytes_per_thread_;
   WinogradFn run_;
 };
@@ -98,8 +117,15 @@ bool should_be_late(const IgemmShape& shape, WinogradForm form, int64_t spare_by
   return more > std::min(spare_bytes, cheap ? kMostBytesForLess : kMostBytes);
 }
 
-/// Time that the form takes, in the unit of igemm_cost(). Fitted to the measurements in
-/// bench/README.md.
+}  // namespace
+
+double igemm_cost(const IgemmShape& shape, double weight_cost) {
+  const auto columns = static_cast<double>(shape.groups * igemm_padded_columns(shape));
+  return static_cast<double>(shape.depth()) * columns *
+         (static_cast<double>(shape.rows()) + weight_cost);
+}
+
+// Fitted to the measurements in bench/README.md.
 double winograd_cost(const IgemmShape& shape, const WinogradForm& form, double weight_cost) {
   // A float of transformed inputs or products: made and read.
   constexpr double kTransform = 14;
@@ -119,14 +145,6 @@ double winograd_cost(const IgemmShape& shape, const WinogradForm& form, double w
   return static_cast<double>(shape.groups) *
          (pairs * (static_cast<double>(products) + weight_cost * static_cast<double>(weights)) +
           kTransform * static_cast<double>(transformed));
-}
-
-}  // namespace
-
-double igemm_cost(const IgemmShape& shape, double weight_cost) {
-  const auto columns = static_cast<double>(shape.groups * igemm_padded_columns(shape));
-  return static_cast<double>(shape.depth()) * columns *
-         (static_cast<double>(shape.rows()) + weight_cost);
 }
 
 WinogradChoice winograd_choice(const IgemmShape& shape, bool strict, int64_t spare_bytes,
@@ -164,15 +182,20 @@ int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form) 
   return ceil_div(all, ceil_div(all, near ? kNearTiles : kFarFloats / form.points()));
 }
 
-size_t winograd_bytes_per_thread(const WinogradForm& form, const IgemmShape& shape,
+size_t winograd_bytes_per_thread(const WinogradForm& form, const std::vector<IgemmPart>& parts,
                                  int64_t block_tiles) {
-  return align_up(winograd_scratch_bytes(shape, form, block_tiles));
+  size_t bytes = 0;
+  for (const IgemmPart& part : parts) {
+    bytes = std::max(bytes, winograd_scratch_bytes(part.shape, form, block_tiles));
+  }
+  return align_up(bytes);
 }
 
-std::unique_ptr<Kernel> make_winograd(const WinogradForm& form, const IgemmPart& part,
+std::unique_ptr<Kernel> make_winograd(const WinogradForm& form, std::vector<IgemmPart> parts,
                                       IgemmOperands operands, std::shared_ptr<const void> owner,
                                       int64_t block_tiles) {
-  return std::make_unique<WinogradKernel>(form, part, operands, std::move(owner), block_tiles);
+  return std::make_unique<WinogradKernel>(form, std::move(parts), operands, std::move(owner),
+                                          block_tiles);
 }
 
 }  // namespace plica

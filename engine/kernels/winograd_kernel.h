@@ -4,6 +4,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "engine/base/kernel.h"
 #include "engine/kernels/igemm_kernel.h"
@@ -14,13 +15,18 @@ namespace plica {
 
 /// The forms that there are kernels for, early and late. Of the same taps, the more accurate first.
 inline constexpr WinogradForm kWinogradForms[] = {
-    {{2, 3}, {2, 3}}, {{4, 3}, {4, 3}}, {{2, 5}, {2, 5}}, {{1, 1}, {4, 3}}, {{4, 3}, {1, 1}},
+    {{3, 2}, {3, 2}}, {{1, 1}, {3, 2}}, {{3, 2}, {1, 1}}, {{2, 3}, {2, 3}},
+    {{4, 3}, {4, 3}}, {{2, 5}, {2, 5}}, {{1, 1}, {4, 3}}, {{4, 3}, {1, 1}},
     {{1, 1}, {4, 5}}, {{4, 5}, {1, 1}}, {{1, 1}, {4, 7}}, {{4, 7}, {1, 1}}};
 /// Whether the form rounds like direct summation.
 constexpr bool is_strict(const WinogradForm& form) { return form.points() == 16; }
 
 /// Time that the implicit GEMM takes for `shape`, in multiplications of two numbers.
 double igemm_cost(const IgemmShape& shape, double weight_cost = processor().weight_cost);
+
+/// Time that the form takes, in the same unit.
+double winograd_cost(const IgemmShape& shape, const WinogradForm& form,
+                     double weight_cost = processor().weight_cost);
 
 struct WinogradChoice {
   std::optional<WinogradForm> form;  ///< None for direct summation.
@@ -35,13 +41,14 @@ WinogradChoice winograd_choice(const IgemmShape& shape, bool strict,
 /// Tiles of a block, at most. For speed alone: the bits do not depend on it.
 int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form);
 
-/// `part` has weights from winograd_pack() and a bias of igemm_pack_bias().
-std::unique_ptr<Kernel> make_winograd(const WinogradForm& form, const IgemmPart& part,
+/// `parts`, which the form computes, have weights from winograd_pack() and biases of
+/// igemm_pack_bias().
+std::unique_ptr<Kernel> make_winograd(const WinogradForm& form, std::vector<IgemmPart> parts,
                                       IgemmOperands operands, std::shared_ptr<const void> owner,
                                       int64_t block_tiles);
 
 /// Scratch memory that each thread of it needs.
-size_t winograd_bytes_per_thread(const WinogradForm& form, const IgemmShape& shape,
+size_t winograd_bytes_per_thread(const WinogradForm& form, const std::vector<IgemmPart>& parts,
                                  int64_t block_tiles);
 
 }  // namespace plica

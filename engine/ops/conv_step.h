@@ -143,8 +143,11 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
     };
     if (emit_onednn(builder, epilogue, operands, phases[0].shape, from, read, bias)) return;
   }
-  IgemmShape chosen_for = phases[0].shape;
-  if (builder.batch_invariant()) chosen_for.n = std::min<int64_t>(chosen_for.n, 1);
+  std::vector<IgemmShape> chosen_for;
+  for (const IgemmPhase& phase : phases) {
+    chosen_for.push_back(phase.shape);
+    if (builder.batch_invariant()) chosen_for.back().n = std::min<int64_t>(phase.shape.n, 1);
+  }
   const auto method = choose_conv_method(chosen_for, builder.rounding(), builder.spare_bytes());
   builder.take_spare(-constant_weight(builder, 1).count() * int64_t{sizeof(float)});
   std::vector<IgemmPart> parts;

@@ -299,6 +299,21 @@ TEST_CASE("transposed convolution", "[conv]") {
   check(make_graph<ConvTranspose>({{2, 6, 5, 4}, {6, 10 / groups, kernel, 3}}, a));
 }
 
+TEST_CASE("transposed convolution of many channels", "[conv]") {
+  const int64_t kernel = GENERATE(2, 3, 4, 5);
+  const int64_t groups = GENERATE(1, 2);
+  const int64_t dilation = GENERATE(1, 3);
+  auto graph = make_graph<ConvTranspose>(
+      {{2, 80, 18, 15}, {80, 72 / groups, kernel, kernel}},
+      {.stride = {2}, .padding = {1}, .dilation = {dilation}, .groups = groups, .has_bias = true});
+  check(graph, kWinogradError);
+  if (dilation > 1) return;
+  PackCache cache;
+  const Plan plan = make_plan(graph, {{2, 80, 18, 15}}, cache, {});
+  // Four taps are two of each phase.
+  CHECK((plan.steps.at(1).kernel_name == "winograd 3x3") == (kernel == 4));
+}
+
 TEST_CASE("transposed convolution in one and three dimensions", "[conv]") {
   check(make_graph<ConvTranspose>({{2, 5, 9}, {5, 7, 4}}, {.stride = {2}, .padding = {1}}));
   check(make_graph<ConvTranspose>({{5, 9}, {5, 7, 4}}, {.stride = {5}}));
