@@ -74,8 +74,8 @@ size_t winograd_scratch_bytes(const IgemmShape& shape, const WinogradForm& form,
 ///
 /// Error of an element: below (min(depth, 128) + depth / 128 + 30) * 2^-24 times what the
 /// transforms yield for absolute values of inputs, weights and coefficients. With random inputs,
-/// the largest error relative to the largest output is that of direct summation for F(2x2, 3x3), up
-/// to 4 times that for the others, and 6 times for F(4, 7).
+/// the largest error relative to the largest output is that of direct summation for F(2x2, 3x3) and
+/// F(3x3, 2x2), up to 4 times that for the others, and 6 times for F(4, 7).
 using WinogradFn = void (*)(const IgemmShape& shape, const BoundEpilogue& epilogue,
                             const WinogradBlock& block, const float* src, const float* packed,
                             const float* residual, float* dst, float* scratch);
