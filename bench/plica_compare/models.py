@@ -92,7 +92,7 @@ def load(path):
 
     if saved_program.is_program(path):
         with open(path, "rb") as file:
-            module = torch.export.load(file).module()
+            module = torch.export.load(file).module().requires_grad_(False)
         module.eval = lambda: module  # It has no other mode, and refuses to be asked for it.
         return module
     import_definitions()
