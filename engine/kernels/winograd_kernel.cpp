@@ -21,7 +21,7 @@ class WinogradKernel final : public Kernel {
  public:
   WinogradKernel(const WinogradForm& form, std::vector<IgemmPart> parts, IgemmOperands operands,
                  std::shared_ptr<const void> owner, int64_t block_tiles)
-      : form_(form),
+      : late_(form.late),
         parts_(std::move(parts)),
         tail_(parts_),
         operands_(operands),
@@ -29,22 +29,25 @@ class WinogradKernel final : public Kernel {
         block_tiles_(block_tiles),
         panels_(ceil_div(parts_[0].shape.oc, igemm_tile().panel)),
         bytes_per_thread_(winograd_bytes_per_thread(form, parts_, block_tiles)),
-        run_(winograd_function(form)) {}
+        run_(winograd_function(form)) {
+    for (const IgemmPart& part : parts_) tiles_.push_back(winograd_tiles(part.shape, form));
+  }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
     int64_t tasks = 0;
-    for (const IgemmPart& part : parts_) tasks += split(part.shape, team.size()).tasks();
+    for (const int64_t tiles : tiles_) tasks += split(tiles, team.size()).tasks();
     const float* src = args.in[operands_.src];
     const float* residual = operands_.residual < 0 ? nullptr : args.in[operands_.residual];
     team.for_each(tasks, [&](int64_t task, int worker) {
-      for (const IgemmPart& part : parts_) {
-        const Split s = split(part.shape, team.size());
+      for (size_t i = 0; i < parts_.size(); ++i) {
+        const Split s = split(tiles_[i], team.size());
         if (task >= s.tasks()) {
           task -= s.tasks();
           continue;
         }
         std::byte* scratch = args.workspace + static_cast<size_t>(worker) * bytes_per_thread_;
-        run_(part.shape, part.epilogue, block_of(part.shape, s, task), src, part.packed, residual,
+        const IgemmPart& part = parts_[i];
+        run_(part.shape, part.epilogue, block_of(tiles_[i], s, task), src, part.packed, residual,
              args.out[0], reinterpret_cast<float*>(scratch));
         return;
       }
@@ -57,11 +60,10 @@ class WinogradKernel final : public Kernel {
   /// keep all threads busy; where tiles are too few for that, panels are divided too, and their
   /// blocks transform the same inputs again. That is less work than to transform late weights for
   /// more blocks.
-  Split split(const IgemmShape& shape, int threads) const {
+  Split split(int64_t tiles, int threads) const {
     constexpr int64_t kFewTiles = 28;
     Split s;
-    const int64_t tiles = winograd_tiles(shape, form_);
-    s.groups = shape.groups;
+    s.groups = parts_[0].shape.groups;
     s.tile_blocks = ceil_div(tiles, block_tiles_);
     if (threads == 1 || s.tile_blocks == 0) return s;
     // So many groups or parts need not be a multiple of the threads.
@@ -69,7 +71,7 @@ class WinogradKernel final : public Kernel {
     const int64_t all = s.tasks() * static_cast<int64_t>(parts_.size());
     if (all % threads == 0 || all >= kMany * s.tile_blocks * threads) return s;
     const int64_t even = round_up(s.tile_blocks, threads);
-    if (!form_.late && tiles / even >= kFewTiles) {
+    if (!late_ && tiles / even >= kFewTiles) {
       s.tile_blocks = even;
     } else {
       s.panel_blocks = std::min(panels_, threads / std::gcd(s.tile_blocks, int64_t{threads}));
@@ -77,8 +79,7 @@ class WinogradKernel final : public Kernel {
     return s;
   }
 
-  WinogradBlock block_of(const IgemmShape& shape, const Split& s, int64_t task) const {
-    const int64_t tiles = winograd_tiles(shape, form_);
+  WinogradBlock block_of(int64_t tiles, const Split& s, int64_t task) const {
     const int64_t p = task % s.panel_blocks, t = task / s.panel_blocks % s.tile_blocks;
     WinogradBlock block;
     block.group = task / s.panel_blocks / s.tile_blocks;
@@ -89,12 +90,13 @@ class WinogradKernel final : public Kernel {
     return block;
   }
 
-  WinogradForm form_;
+  bool late_;
   std::vector<IgemmPart> parts_;
   PartsTail tail_;
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
   int64_t block_tiles_, panels_;
+  std::vector<int64_t> tiles_;  // of each part
   size_t bytes_per_thread_;
   WinogradFn run_;
 };
