@@ -79,7 +79,7 @@ class Source:
         import torch
         from torch.utils.flop_counter import FlopCounterMode
 
-        stem = self._folder / f"{self.spec.stem}.b{self.shape[0]}"
+        stem = self._folder / self.spec.stem_of(self.shape[0])
         if stem.with_name(stem.name + ".facts.json").exists():
             return
         module = self.module()
@@ -134,7 +134,7 @@ def main():
     for job in args.jobs:
         name, threads = job.split(":")
         engine = ENGINES[name]
-        path = args.folder / engine.file_name(f"{source.spec.stem}.b{args.batch}", threads)
+        path = args.folder / engine.file_name(source.spec.stem_of(args.batch), threads)
         print(json.dumps({"job": job, "begun": True}), file=answers, flush=True)
         try:
             remark = export_one(source, engine, path, int(threads))

@@ -32,7 +32,7 @@ class Exports:
         return self._folder / engine.file_name(self._stem(model, batch), threads)
 
     def _stem(self, model, batch):
-        return f"{models.spec(model).stem}.b{batch}"
+        return models.spec(model).stem_of(batch)
 
     def entry(self, engine, model, batch, threads):
         """{"error": ...} or {"remark": ...} of a finished export."""

@@ -26,8 +26,12 @@ class Spec:
 
     @property
     def stem(self):
-        """What the names of its exported files begin with."""
+        """What the names of its files begin with."""
         return f"{pathlib.Path(self.name).stem}-{self.digest}" if self.digest else self.name
+
+    def stem_of(self, batch):
+        """The same of those for one size of batch."""
+        return f"{self.stem}.b{batch}"
 
 
 MODELS = {spec.name: spec for spec in (

@@ -20,8 +20,12 @@ class UnusableError(Exception):
     """The file cannot be compared; the message says why."""
 
 
+def _graphs(archive):
+    return [name for name in archive.namelist() if name.endswith("models/model.json")]
+
+
 def _graph(archive):
-    found = [name for name in archive.namelist() if name.endswith("models/model.json")]
+    found = _graphs(archive)
     if len(found) != 1:
         raise UnusableError("not an archive of torch.export.save()")
     return json.loads(archive.read(found[0]))["graph_module"]
@@ -54,4 +58,4 @@ def digest(path):
 def is_program(path):
     """Whether the file is one of torch.export.save() rather than torch.save()."""
     with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("models/model.json") for name in archive.namelist())
+        return bool(_graphs(archive))
