@@ -424,6 +424,22 @@ TEST_CASE("winograd applies the whole epilogue", "[winograd]") {
   });
 }
 
+/// The kernel writes `expected`, and leaves kGuard where that has it, for every team.
+void check_kernel(const WinogradForm& form, const std::vector<IgemmPart>& parts,
+                  IgemmOperands operands, int64_t tiles, const float* const* in,
+                  const std::vector<float>& expected) {
+  const auto kernel = make_winograd(form, parts, operands, nullptr, tiles);
+  for (const int threads : {1, 2, 3, 5, 8}) {
+    AlignedBuffer scratch(static_cast<size_t>(threads) *
+                          winograd_bytes_per_thread(form, parts, tiles));
+    std::vector<float> y(expected.size(), kGuard);
+    float* out = y.data();
+    testing::ReversedTeam team(threads);
+    kernel->run({in, &out, scratch.data()}, team);
+    CHECK(y == expected);
+  }
+}
+
 TEST_CASE("winograd's kernel gives the same bits for every team", "[winograd]") {
   const WinogradForm form = any_form();
   const int64_t oc = GENERATE(20, 100);
@@ -433,18 +449,9 @@ TEST_CASE("winograd's kernel gives the same bits for every team", "[winograd]") 
     const Packed packed(p, form);
     IgemmPart part{p.shape(), packed.weights.floats(), {}};
     part.epilogue.bias = packed.bias.floats();
+    const float* in = p.x.data();
     for (const int64_t tiles : {winograd_block_tiles(p.shape(), form), int64_t{5}}) {
-      const auto kernel = make_winograd(form, {part}, {}, nullptr, tiles);
-      for (const int threads : {1, 2, 3, 8}) {
-        AlignedBuffer scratch(static_cast<size_t>(threads) *
-                              winograd_bytes_per_thread(form, {part}, tiles));
-        std::vector<float> y(whole.size(), kGuard);
-        const float* in = p.x.data();
-        float* out = y.data();
-        testing::ReversedTeam team(threads);
-        kernel->run({&in, &out, scratch.data()}, team);
-        CHECK(y == whole);
-      }
+      check_kernel(form, {part}, {}, tiles, &in, whole);
     }
   });
 }
@@ -485,17 +492,8 @@ TEST_CASE("winograd's parts may interleave", "[winograd]") {
         std::copy_n(dense.begin() + i * p.oc, p.oc, expected.begin() + pixel * p.oc);
       }
     }
-    const auto kernel = make_winograd(form, parts, {}, nullptr, 7);
-    for (const int threads : {1, 3, 8}) {
-      AlignedBuffer scratch(static_cast<size_t>(threads) *
-                            winograd_bytes_per_thread(form, parts, 7));
-      std::vector<float> stored(expected.size(), kGuard);
-      const float* in = p.x.data();
-      float* out = stored.data();
-      testing::ReversedTeam team(threads);
-      kernel->run({&in, &out, scratch.data()}, team);
-      CHECK(stored == expected);
-    }
+    const float* in = p.x.data();
+    check_kernel(form, parts, {}, 7, &in, expected);
   });
 }
 
@@ -556,17 +554,8 @@ TEST_CASE("winograd computes a group like a convolution of its own", "[winograd]
     part.epilogue.residual = true;
     part.epilogue.scale = scale.data();
     part.epilogue.shift = shift.data();
-    const auto kernel = make_winograd(form, {part}, {.src = 0, .residual = 1}, nullptr, 7);
-    for (const int threads : {1, 2, 5}) {
-      AlignedBuffer scratch(static_cast<size_t>(threads) *
-                            winograd_bytes_per_thread(form, {part}, 7));
-      std::vector<float> y(expected.size(), kGuard);
-      const float* in[] = {x.data(), residual.data()};
-      float* out = y.data();
-      testing::ReversedTeam team(threads);
-      kernel->run({in, &out, scratch.data()}, team);
-      CHECK(y == expected);
-    }
+    const float* in[] = {x.data(), residual.data()};
+    check_kernel(form, {part}, {.src = 0, .residual = 1}, 7, in, expected);
   });
 }
 
