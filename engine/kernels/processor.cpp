@@ -5,10 +5,11 @@
 namespace plica {
 
 // Fitted to the measurements in bench/README.md, of Zen 4 (35 GB/s from memory and 118 GFLOP/s for
-// one thread) and Cascade Lake (12 GB/s, 152 GFLOP/s). What has not been measured counts as the
-// latter, where large tiles of small images are not worth their weights.
+// one thread; 32 MB of a fast L3) and Cascade Lake (12 GB/s, 152 GFLOP/s; 1 MB of L2). What has not
+// been measured counts as the latter, where large tiles of small images are not worth their
+// weights.
 const Processor& processor() {
-  static constexpr Processor kAmd = {"AMD", 6}, kOther = {"other", 23};
+  static constexpr Processor kAmd = {"AMD", 6, 8 << 20}, kOther = {"other", 23, 1 << 20};
 #if HWY_ARCH_X86
   if (__builtin_cpu_is("amd")) return kAmd;
 #endif

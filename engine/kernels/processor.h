@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+
 namespace plica {
 
 /// What decides, beside the instruction set, which methods are chosen.
@@ -9,6 +11,8 @@ struct Processor {
   /// the time of a multiplication and addition in large matrix products. It is not measured at
   /// every start, which would choose different methods, and so give different bits.
   double weight_cost;
+  /// Bytes of weights that many reads in turn find near enough not to wait for.
+  size_t near_weights;
 };
 
 /// The one that this runs on.

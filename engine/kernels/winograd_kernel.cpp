@@ -103,20 +103,18 @@ class WinogradKernel final : public Kernel {
 
 /// Whether the memory of early weights is not worth the time that they save.
 bool should_be_late(const IgemmShape& shape, WinogradForm form, int64_t spare_bytes) {
-  constexpr int64_t kMostBytes = 3 << 20;
-  // Where late weights take least time: one block of tiles transforms them, and sums are not added
-  // to others in memory. A twentieth instead of a tenth.
+  // Where late weights take least time: early ones would be read once as well, and sums are not
+  // added to others in memory. A twentieth instead of a tenth.
   constexpr int64_t kMostBytesForLess = 1 << 20;
   constexpr int64_t kOneSlice = 128;
 
   const size_t early = winograd_packed_size(shape, form);
+  const bool cheap = winograd_depth(shape) <= kOneSlice &&
+                     winograd_block_tiles(shape, form) == winograd_tiles(shape, form);
   form.late = true;
   const auto more =
       static_cast<int64_t>((early - winograd_packed_size(shape, form)) * sizeof(float));
-  const int64_t tiles = winograd_tiles(shape, form);
-  const bool cheap =
-      winograd_depth(shape) <= kOneSlice && winograd_block_tiles(shape, form) == tiles;
-  return more > std::min(spare_bytes, cheap ? kMostBytesForLess : kMostBytes);
+  return more > (cheap ? std::min(spare_bytes, kMostBytesForLess) : spare_bytes);
 }
 
 }  // namespace
@@ -173,13 +171,11 @@ WinogradChoice winograd_choice(const IgemmShape& shape, bool strict, int64_t spa
 }
 
 int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form) {
-  // While the weights stay in L2, a block of one register tile's height keeps all else there too.
-  // Otherwise they come from L3 or memory for each block, which must be worth it; its inputs then
-  // fill L2.
-  constexpr size_t kNearWeights = 1 << 20;
+  // While the weights are near, a block of one register tile's height keeps all else in L2.
+  // Otherwise they come from afar for each block, which must be worth it; its inputs then fill L2.
   constexpr int64_t kNearTiles = 14, kFarFloats = 56 * 36;
   const size_t weights = winograd_packed_size(shape, form) / static_cast<size_t>(shape.groups);
-  const bool near = !form.late && weights * sizeof(float) <= kNearWeights;
+  const bool near = !form.late && weights * sizeof(float) <= processor().near_weights;
   const int64_t all = std::max<int64_t>(winograd_tiles(shape, form), 1);
   return ceil_div(all, ceil_div(all, near ? kNearTiles : kFarFloats / form.points()));
 }
