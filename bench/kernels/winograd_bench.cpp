@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/base/aligned_buffer.h"
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/igemm_kernel.h"
 #include "engine/kernels/winograd_kernel.h"
 
@@ -22,7 +23,7 @@ namespace {
 struct Layer {
   int64_t ic, size, oc;
   const char* net;
-  int64_t taps_y = 3, taps_x = 3;
+  int64_t taps_y = 3, taps_x = 3, stride = 1;
 };
 
 constexpr Layer kLayers[] = {{64, 56, 64, "resnet"},
@@ -60,7 +61,22 @@ constexpr Layer kLayers[] = {{64, 56, 64, "resnet"},
                              {384, 8, 384, "inception", 1, 3},
                              {384, 8, 384, "inception", 3, 1},
                              {64, 64, 64, "enet", 1, 5},
-                             {64, 64, 64, "enet", 5, 1}};
+                             {64, 64, 64, "enet", 5, 1},
+                             {64, 56, 128, "resnet", 3, 3, 2},
+                             {128, 28, 256, "resnet", 3, 3, 2},
+                             {256, 14, 512, "resnet", 3, 3, 2},
+                             {128, 56, 128, "resnet", 3, 3, 2},
+                             {256, 28, 256, "resnet", 3, 3, 2},
+                             {512, 14, 512, "resnet", 3, 3, 2},
+                             {32, 208, 64, "yolo", 3, 3, 2},
+                             {64, 104, 128, "yolo", 3, 3, 2},
+                             {128, 52, 256, "yolo", 3, 3, 2},
+                             {256, 26, 512, "yolo", 3, 3, 2},
+                             {32, 64, 64, "dcgan", 4, 4, 2},
+                             {64, 32, 128, "dcgan", 4, 4, 2},
+                             {128, 16, 256, "dcgan", 4, 4, 2},
+                             {32, 64, 64, "", 5, 5, 2},
+                             {64, 32, 128, "", 5, 5, 2}};
 
 AlignedBuffer random_buffer(int64_t count, double scale) {
   AlignedBuffer buffer(static_cast<size_t>(count) * sizeof(float));
@@ -89,10 +105,11 @@ struct Data {
     const int64_t taps_of_axis[] = {1, l.taps_y, l.taps_x};
     for (int i = 1; i < 3; ++i) {
       shape.axis[i] = {.in = l.size,
-                       .out = l.size,
+                       .out = ceil_div(l.size, l.stride),
                        .taps = taps_of_axis[i],
-                       .origin = -(taps_of_axis[i] / 2),
-                       .dst_size = l.size};
+                       .stride = l.stride,
+                       .origin = -((taps_of_axis[i] - 1) / 2),
+                       .dst_size = ceil_div(l.size, l.stride)};
     }
     for (int64_t i = 0; i < shape.taps(); ++i) taps.push_back(i);
     weights = {.data = w.floats(),
@@ -186,8 +203,8 @@ int run(int repetitions, int64_t batch, int first, int last, int64_t tiles) {
     const double flops = 2e-9 * static_cast<double>(data.shape.rows() * data.shape.depth() * l.oc);
     const int64_t count = data.shape.rows() * l.oc;
     const auto choice = winograd_choice(data.shape, false).form;
-    std::printf("%4ld %4ld %4ld %ldx%ld %-10s %6.1f", l.ic, l.size, l.oc, l.taps_y, l.taps_x, l.net,
-                flops / all[0]->best);
+    std::printf("%4ld %4ld %4ld %ldx%ld/%ld %-10s %6.1f", l.ic, l.size, l.oc, l.taps_y, l.taps_x,
+                l.stride, l.net, flops / all[0]->best);
     for (size_t j = 0; j < forms.size(); ++j) {
       const Candidate& c = *all[j + 1];
       std::printf(" |%s %ldx%ld%s %6.1f %4.2f %.0e", choice == forms[j] ? "*" : "", forms[j].y.out,

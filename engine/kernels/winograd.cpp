@@ -40,28 +40,28 @@ template <class AxisY, class AxisX>
 struct Form {
   using Y = AxisY;
   using X = AxisX;
-  static constexpr int kRows = Y::kPoints, kColumns = X::kPoints;
 };
 
 /// Where the pixels of a tile's inputs are that a tap of axis 0 sees; those in the padding are at
 /// `zeros`.
 template <class F>
 struct Pixels {
-  const float* at[F::kRows][F::kColumns];
+  const float* at[F::Y::kInputs][F::X::kInputs];
 
   Pixels(const IgemmShape& s, const Grid& grid, const float* src, const float* zeros,
          const TileAt& tile, int64_t tap) {
     const auto& [z, y, x] = s.axis;
     const int64_t iz = tile.image % z.out * z.stride + z.origin + tap * z.step;
-    const int64_t y0 = tile.row * F::Y::kOut * grid.y.step + tile.y_comb + y.origin;
-    const int64_t x0 = tile.column * F::X::kOut * grid.x.step + tile.x_comb + x.origin;
+    const int64_t oy = tile.row * F::Y::kOut * grid.y.step + tile.y_comb;
+    const int64_t ox = tile.column * F::X::kOut * grid.x.step + tile.x_comb;
+    const int64_t y0 = oy * y.stride + y.origin, x0 = ox * x.stride + x.origin;
     const bool plane_inside = iz >= 0 && iz < z.in;
     const int64_t plane = plane_inside ? tile.image / z.out * z.in + iz : 0;
     const float* image = src + plane * y.in * x.in * s.src_pixel;
-    for (int i = 0; i < F::kRows; ++i) {
+    for (int i = 0; i < F::Y::kInputs; ++i) {
       const int64_t iy = y0 + i * grid.y.step;
       const bool inside = plane_inside && iy >= 0 && iy < y.in;
-      for (int j = 0; j < F::kColumns; ++j) {
+      for (int j = 0; j < F::X::kInputs; ++j) {
         const int64_t ix = x0 + j * grid.x.step;
         at[i][j] = inside && ix >= 0 && ix < x.in ? image + (iy * x.in + ix) * s.src_pixel : zeros;
       }
@@ -69,19 +69,19 @@ struct Pixels {
   }
 };
 
-/// Transforms `count` channels (up to a vector) from channel c on for the points of one group of
-/// rows, whose values between the two axes' transforms stay in registers.
+/// Transforms `count` channels (up to a vector) from channel c on for one group of rows of
+/// products, whose values between the two axes' transforms stay in registers.
 template <class F, bool kPartial, int kGroup>
 HWY_INLINE void transform_input_rows(const Pixels<F>& pixels, int64_t c, size_t count,
                                      float* HWY_RESTRICT dst, int64_t plane) {
-  constexpr int kRows = F::Y::kGroupSize;
+  constexpr int kRows = F::Y::group_size(kGroup), kColumns = F::X::kInputs;
   const D d;
-  V rows[kRows][F::kColumns];
+  V rows[2][kColumns];
   HWY_UNROLL(32)
-  for (int j = 0; j < F::kColumns; ++j) {
-    V x[F::kRows], y[kRows];
+  for (int j = 0; j < kColumns; ++j) {
+    V x[F::Y::kInputs], y[2];
     HWY_UNROLL(32)
-    for (int i = 0; i < F::kRows; ++i) {
+    for (int i = 0; i < F::Y::kInputs; ++i) {
       const float* from = pixels.at[i][j] + c;
       x[i] = kPartial ? hn::LoadN(d, from, count) : hn::LoadU(d, from);
     }
@@ -91,11 +91,11 @@ HWY_INLINE void transform_input_rows(const Pixels<F>& pixels, int64_t c, size_t 
   }
   HWY_UNROLL(32)
   for (int i = 0; i < kRows; ++i) {
-    V y[F::kColumns];
-    F::X::input(d, rows[i], y);
-    float* HWY_RESTRICT to = dst + F::Y::point(kGroup, i) * F::kColumns * plane;
+    V y[kColumns];
+    transform_axis<typename F::X>(d, rows[i], y);
+    float* HWY_RESTRICT to = dst + F::Y::product(kGroup, i) * kColumns * plane;
     HWY_UNROLL(32)
-    for (int j = 0; j < F::kColumns; ++j, to += plane) hn::StoreU(y[j], d, to);
+    for (int j = 0; j < kColumns; ++j, to += plane) hn::StoreU(y[j], d, to);
   }
 }
 
@@ -121,16 +121,16 @@ HWY_NOINLINE void transform_input(const IgemmShape& s, const Scratch& scratch,
 }
 
 template <class F, int... kColumns>
-HWY_INLINE void store_weights(D d, const V* x, float* HWY_RESTRICT dst, int64_t point,
+HWY_INLINE void store_weights(D d, const V* x, float* HWY_RESTRICT dst, int64_t matrix,
                               std::integer_sequence<int, kColumns...>) {
-  (hn::Store(F::X::template weight<kColumns>(d, x), d, dst + kColumns * point), ...);
+  (hn::Store(F::X::template weight<kColumns>(d, x), d, dst + kColumns * matrix), ...);
 }
 
-/// Transforms weights [depth][taps][vectors] for row kRow of points: to `dst`, for each of the
-/// row's points [depth][vectors], `point` floats after the one before.
+/// Transforms weights [depth][taps][vectors] for row kRow of matrices: to `dst`, each matrix
+/// [depth][vectors] `matrix` floats after the one before.
 template <class F, int kRow>
 HWY_NOINLINE void transform_weights(const float* HWY_RESTRICT weights, int64_t depth, int vectors,
-                                    float* HWY_RESTRICT dst, int64_t point) {
+                                    float* HWY_RESTRICT dst, int64_t matrix) {
   constexpr int kTaps = F::Y::kTaps * F::X::kTaps;
   const D d;
   const int64_t lanes = vector_lanes();
@@ -147,7 +147,7 @@ HWY_NOINLINE void transform_weights(const float* HWY_RESTRICT weights, int64_t d
         }
         x[j] = F::Y::template weight<kRow>(d, y);
       }
-      store_weights<F>(d, x, dst + v, point, std::make_integer_sequence<int, F::kColumns>());
+      store_weights<F>(d, x, dst + v, matrix, std::make_integer_sequence<int, F::X::kMatrices>());
     }
   }
 }
@@ -190,21 +190,47 @@ void multiply(const Scratch& scratch, int64_t depth, bool add, const Parts& piec
   }
 }
 
+/// Calls body(product, point) for all products with the matrix in `row` and `column`.
+template <class F, class Body>
+HWY_INLINE void for_products(int row, int column, const Body& body) {
+  const WinogradProducts rows = F::Y::products(row), columns = F::X::products(column);
+  for (int i = 0; i < rows.count; ++i) {
+    for (int j = 0; j < columns.count; ++j) {
+      body((rows.first + i) * F::X::kInputs + columns.first + j,
+           (rows.point + i) * F::X::kPoints + columns.point + j);
+    }
+  }
+}
+
+/// Whether products with the matrix are added to others of their points.
+template <class F>
+constexpr bool adds(int row, int column) {
+  return row >= F::Y::kPoints || column >= F::X::kPoints;
+}
+
 /// The block's products with a panel's weights, which have been transformed.
 template <class F>
 void multiply_panel(const Scratch& scratch, const Parts& slices, const Parts& pieces, int vectors,
                     const float* inputs, const float* weights, float* products) {
   const int64_t width = vectors * vector_lanes();
   const int64_t next_step = ceil_div(kGemmUnroll * width, pieces.count);
-  for (int64_t point = 0; point < F::kRows * F::kColumns; ++point) {
-    const float* from = inputs + point * scratch.plane;
-    for (int64_t i = 0; i < slices.count; ++i) {
-      const int64_t depth = slices.size(i);
-      // While a slice is multiplied, the next one comes from memory.
-      multiply(scratch, depth, i > 0, pieces, {weights + depth * width, next_step}, vectors, from,
-               weights, products + point * scratch.product);
-      from += depth;
-      weights += depth * width;
+  for (int row = 0; row < F::Y::kMatrices; ++row) {
+    for (int column = 0; column < F::X::kMatrices; ++column) {
+      int64_t from = 0;
+      for (int64_t i = 0; i < slices.count; ++i) {
+        const int64_t depth = slices.size(i);
+        const bool add = i > 0 || adds<F>(row, column);
+        // While a slice is multiplied, the next one comes from memory.
+        Fetch fetch{weights + depth * width, next_step};
+        for_products<F>(row, column, [&](int64_t product, int64_t point) {
+          multiply(scratch, depth, add, pieces, fetch, vectors,
+                   inputs + product * scratch.plane + from, weights,
+                   products + point * scratch.product);
+          fetch = {weights, 0};
+        });
+        from += depth;
+        weights += depth * width;
+      }
     }
   }
 }
@@ -214,24 +240,28 @@ template <class F>
 void multiply_panel_late(const Scratch& scratch, const Parts& slices, const Parts& pieces,
                          int vectors, const float* inputs, const float* weights, float* products,
                          float* transformed) {
-  constexpr auto kTransforms = weights_transforms<F>(std::make_integer_sequence<int, F::kRows>());
-  constexpr int64_t kTaps = F::Y::kTaps * F::X::kTaps;
+  constexpr auto kTransforms =
+      weights_transforms<F>(std::make_integer_sequence<int, F::Y::kMatrices>());
+  constexpr int kTaps = F::Y::kTaps * F::X::kTaps;
   const int64_t width = vectors * vector_lanes();
   const int64_t next_step = ceil_div(kGemmUnroll * width, pieces.count);
   for (int64_t i = 0; i < slices.count; ++i) {
     const int64_t depth = slices.size(i);
     const float* next = weights + kTaps * depth * width;
-    for (int64_t row = 0, point = 0; row < F::kRows; ++row) {
-      kTransforms[static_cast<size_t>(row)](weights, depth, vectors, transformed,
-                                            scratch.weights_point);
-      for (int64_t j = 0; j < F::kColumns; ++j, ++point) {
-        // As many of the last products as there are taps fetch the next slice, each its part: what
-        // comes earlier is evicted by the inputs.
-        const int64_t part = point - (F::kRows * F::kColumns - kTaps);
-        const Fetch fetch =
+    for (int row = 0, matrix = 0; row < F::Y::kMatrices; ++row) {
+      kTransforms[static_cast<size_t>(row)](weights, depth, vectors, transformed, scratch.matrix);
+      for (int column = 0; column < F::X::kMatrices; ++column, ++matrix) {
+        // With as many of the last matrices as there are taps the next slice is fetched, each time
+        // a part: what comes earlier is evicted by the inputs.
+        const int64_t part = matrix - (F::Y::kMatrices * F::X::kMatrices - kTaps);
+        Fetch fetch =
             part < 0 ? Fetch{transformed, 0} : Fetch{next + part * depth * width, next_step};
-        multiply(scratch, depth, i > 0, pieces, fetch, vectors, inputs + point * scratch.plane,
-                 transformed + j * scratch.weights_point, products + point * scratch.product);
+        const bool add = i > 0 || adds<F>(row, column);
+        for_products<F>(row, column, [&](int64_t product, int64_t point) {
+          multiply(scratch, depth, add, pieces, fetch, vectors, inputs + product * scratch.plane,
+                   transformed + column * scratch.matrix, products + point * scratch.product);
+          fetch = {transformed, 0};
+        });
       }
     }
     inputs += depth;
@@ -289,19 +319,20 @@ HWY_NOINLINE void transform_output_vector(const float* HWY_RESTRICT products, co
                                           V lo, V hi, size_t count, const Target& target,
                                           int64_t column) {
   constexpr bool kPartial = kStore == Store::kInsidePartial;
+  constexpr int kRows = F::Y::kPoints, kColumns = F::X::kPoints;
   const D d;
   const size_t lanes = hn::Lanes(d), product = 2 * lanes;
-  HWY_ALIGN float rows[F::Y::kOut * F::kColumns * hn::MaxLanes(D())];
+  HWY_ALIGN float rows[F::Y::kOut * kColumns * hn::MaxLanes(D())];
   HWY_UNROLL(32)
-  for (int j = 0; j < F::kColumns; ++j) {
-    V x[F::kRows], y[F::Y::kOut];
+  for (int j = 0; j < kColumns; ++j) {
+    V x[kRows], y[F::Y::kOut];
     HWY_UNROLL(32)
-    for (int i = 0; i < F::kRows; ++i) {
-      x[i] = hn::Load(d, products + (i * F::kColumns + j) * product);
+    for (int i = 0; i < kRows; ++i) {
+      x[i] = hn::Load(d, products + (i * kColumns + j) * product);
     }
     F::Y::output(d, x, y);
     HWY_UNROLL(32)
-    for (int i = 0; i < F::Y::kOut; ++i) hn::Store(y[i], d, rows + (i * F::kColumns + j) * lanes);
+    for (int i = 0; i < F::Y::kOut; ++i) hn::Store(y[i], d, rows + (i * kColumns + j) * lanes);
   }
   const V b = hn::LoadU(d, bias);
   float* HWY_RESTRICT dst = target.dst + column;
@@ -309,9 +340,9 @@ HWY_NOINLINE void transform_output_vector(const float* HWY_RESTRICT products, co
   HWY_UNROLL(32)
   for (int i = 0; i < F::Y::kOut; ++i) {
     if (kStore != Store::kAll && i >= target.rows) break;
-    V x[F::kColumns], y[F::X::kOut];
+    V x[kColumns], y[F::X::kOut];
     HWY_UNROLL(32)
-    for (int j = 0; j < F::kColumns; ++j) x[j] = hn::Load(d, rows + (i * F::kColumns + j) * lanes);
+    for (int j = 0; j < kColumns; ++j) x[j] = hn::Load(d, rows + (i * kColumns + j) * lanes);
     F::X::output(d, x, y);
     HWY_UNROLL(32)
     for (int j = 0; j < F::X::kOut; ++j) {
@@ -362,7 +393,7 @@ template <class F, bool kLate>
 void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const WinogradBlock& block,
                const float* src, const float* packed, const float* residual, float* dst,
                float* memory) {
-  constexpr WinogradForm kForm{{F::Y::kOut, F::Y::kTaps}, {F::X::kOut, F::X::kTaps}, kLate};
+  constexpr WinogradForm kForm{F::Y::kAxis, F::X::kAxis, kLate};
   const Grid grid(s, kForm);
   const Panels panels{vector_lanes(), s.oc};
   const Scratch scratch(s, kForm, panels.lanes, block.tiles);
@@ -405,21 +436,29 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
   }
 }
 
-template <int kOutY, int kTapsY, int kOutX, int kTapsX>
+template <class F>
 WinogradFn function_if(const WinogradForm& form) {
-  using F = Form<WinogradTransform<kOutY, kTapsY>, WinogradTransform<kOutX, kTapsX>>;
-  if (form.y != WinogradAxis{kOutY, kTapsY} || form.x != WinogradAxis{kOutX, kTapsX}) {
-    return nullptr;
-  }
+  if (form.y != F::Y::kAxis || form.x != F::X::kAxis) return nullptr;
   return form.late ? run_block<F, true> : run_block<F, false>;
 }
 
+template <int kM, int kR, int kStride = 1>
+using Square = Form<WinogradTransform<kM, kR, kStride>, WinogradTransform<kM, kR, kStride>>;
+template <int kM, int kR>
+using AlongX = Form<WinogradTransform<1, 1>, WinogradTransform<kM, kR>>;
+template <int kM, int kR>
+using AlongY = Form<WinogradTransform<kM, kR>, WinogradTransform<1, 1>>;
+
 WinogradFn select_function(const WinogradForm& form) {
   const WinogradFn functions[] = {
-      function_if<3, 2, 3, 2>(form), function_if<1, 1, 3, 2>(form), function_if<3, 2, 1, 1>(form),
-      function_if<2, 3, 2, 3>(form), function_if<4, 3, 4, 3>(form), function_if<2, 5, 2, 5>(form),
-      function_if<1, 1, 4, 3>(form), function_if<4, 3, 1, 1>(form), function_if<1, 1, 4, 5>(form),
-      function_if<4, 5, 1, 1>(form), function_if<1, 1, 4, 7>(form), function_if<4, 7, 1, 1>(form)};
+      function_if<Square<3, 2>>(form),    function_if<AlongX<3, 2>>(form),
+      function_if<AlongY<3, 2>>(form),    function_if<Square<2, 3>>(form),
+      function_if<Square<4, 3>>(form),    function_if<AlongX<4, 3>>(form),
+      function_if<AlongY<4, 3>>(form),    function_if<Square<2, 5>>(form),
+      function_if<AlongX<4, 5>>(form),    function_if<AlongY<4, 5>>(form),
+      function_if<AlongX<4, 7>>(form),    function_if<AlongY<4, 7>>(form),
+      function_if<Square<3, 3, 2>>(form), function_if<Square<5, 3, 2>>(form),
+      function_if<Square<3, 4, 2>>(form), function_if<Square<2, 5, 2>>(form)};
   for (const WinogradFn function : functions) {
     if (function) return function;
   }
@@ -438,7 +477,7 @@ HWY_EXPORT(select_function);
 
 bool winograd_fits(const IgemmShape& shape, const WinogradForm& form) {
   const auto axis_fits = [](const IgemmAxis& axis, const WinogradAxis& f) {
-    return axis.taps == f.taps && axis.stride == 1;
+    return axis.taps == f.taps && axis.stride == f.stride && (f.stride == 1 || axis.step == 1);
   };
   return axis_fits(shape.axis[1], form.y) && axis_fits(shape.axis[2], form.x);
 }

@@ -7,19 +7,27 @@
 
 namespace plica {
 
-/// Winograd's F(m, r) along one axis: `out` outputs of `taps` taps from points() products; an axis
-/// of one tap has F(1, 1).
+/// Winograd's F(m, r) along one axis: `out` outputs of `taps` taps; an axis of one tap has F(1, 1).
+/// With stride 2, even and odd inputs are convolved with half the taps each, by F(m, r / 2), and
+/// their products at a point are summed.
 struct WinogradAxis {
-  int64_t out = 1, taps = 1;
-  constexpr int64_t points() const { return out + taps - 1; }
+  int64_t out = 1, taps = 1, stride = 1;
+  /// What sums of products are for, and outputs are computed from.
+  constexpr int64_t points() const { return out + (taps + stride - 1) / stride - 1; }
+  /// As many as inputs. Where odd inputs have a tap less, they have no product at infinity.
+  constexpr int64_t products() const { return (out - 1) * stride + taps; }
+  /// Of weights: a single tap of odd inputs is the same at all points.
+  constexpr int64_t matrices() const {
+    return stride == 2 && taps == 3 ? points() + 1 : products();
+  }
 
   bool operator==(const WinogradAxis&) const = default;
 };
 
-/// How a convolution of stride 1 in axes 1 and 2 is computed, each group by itself: its output is
-/// cut into tiles of y.out x x.out pixels, each of which takes points() products of matrices
-/// instead of y.out * y.taps * x.out * x.taps. With dilation D, a tile's pixels are D apart. Tiles
-/// at the lower and right border may hang over. Axis 0 is summed directly.
+/// How a convolution is computed, each group by itself: its output is cut into tiles of
+/// y.out x x.out pixels, each of which takes products() products of matrices instead of
+/// y.out * y.taps * x.out * x.taps. With dilation D, a tile's pixels are D apart. Tiles at the
+/// lower and right border may hang over. Axis 0 is summed directly.
 struct WinogradForm {
   WinogradAxis y, x;
   /// Weights are kept as they are, and transformed each time that they are read: that takes a
@@ -27,6 +35,8 @@ struct WinogradForm {
   bool late = false;
 
   constexpr int64_t points() const { return y.points() * x.points(); }
+  constexpr int64_t products() const { return y.products() * x.products(); }
+  constexpr int64_t matrices() const { return y.matrices() * x.matrices(); }
   constexpr int64_t taps() const { return y.taps * x.taps; }
   bool operator==(const WinogradForm&) const = default;
 };
@@ -42,14 +52,14 @@ inline int64_t winograd_depth(const IgemmShape& shape) { return shape.axis[0].ta
 
 /// Of a panel's weights as they are packed, [depth][width of the panel].
 constexpr int64_t winograd_matrices(const WinogradForm& form) {
-  return form.late ? form.taps() : form.points();
+  return form.late ? form.taps() : form.matrices();
 }
 
 /// Floats that the packed weights take on this CPU.
 size_t winograd_packed_size(const IgemmShape& shape, const WinogradForm& form);
 
 /// Packs the weights of some columns; operands as igemm_pack_columns(), but `packed` is zeroed.
-/// Layout, with panels as those of the implicit GEMM: [group][panel][points][depth][width of the
+/// Layout, with panels as those of the implicit GEMM: [group][panel][matrices][depth][width of the
 /// panel], transformed in double and rounded once, or, late, [group][panel][depth][taps][width of
 /// the panel].
 void winograd_pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights& weights,

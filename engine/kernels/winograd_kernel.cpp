@@ -135,12 +135,13 @@ double winograd_cost(const IgemmShape& shape, const WinogradForm& form, double w
   const int64_t tiles = winograd_tiles(shape, form);
   // Each block transforms late weights, which takes as long as reading as many transformed ones.
   const int64_t blocks = ceil_div(tiles, winograd_block_tiles(shape, form));
-  const int64_t weights =
-      form.late ? form.taps() + form.points() * blocks : form.points();  // of a pair of channels
+  const int64_t weights =  // of a pair of channels
+      form.late ? form.taps() + form.matrices() * blocks : form.matrices();
   const int64_t depth = winograd_depth(shape), columns = igemm_padded_columns(shape);
   // Transforms work on whole vectors.
-  const int64_t transformed = form.points() * tiles * (round_up(depth, 16) + columns);
-  const int64_t products = form.points() * std::max(tiles, kRows);
+  const int64_t transformed =
+      tiles * (form.products() * round_up(depth, 16) + form.points() * columns);
+  const int64_t products = form.products() * std::max(tiles, kRows);
   const auto pairs = static_cast<double>(depth * columns);
   return static_cast<double>(shape.groups) *
          (pairs * (static_cast<double>(products) + weight_cost * static_cast<double>(weights)) +
@@ -177,7 +178,7 @@ int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form) 
   const size_t weights = winograd_packed_size(shape, form) / static_cast<size_t>(shape.groups);
   const bool near = !form.late && weights * sizeof(float) <= processor().near_weights;
   const int64_t all = std::max<int64_t>(winograd_tiles(shape, form), 1);
-  return ceil_div(all, ceil_div(all, near ? kNearTiles : kFarFloats / form.points()));
+  return ceil_div(all, ceil_div(all, near ? kNearTiles : kFarFloats / form.products()));
 }
 
 size_t winograd_bytes_per_thread(const WinogradForm& form, const std::vector<IgemmPart>& parts,

@@ -15,9 +15,10 @@ namespace plica {
 
 /// The forms that there are kernels for, early and late. Of the same taps, the more accurate first.
 inline constexpr WinogradForm kWinogradForms[] = {
-    {{3, 2}, {3, 2}}, {{1, 1}, {3, 2}}, {{3, 2}, {1, 1}}, {{2, 3}, {2, 3}},
-    {{4, 3}, {4, 3}}, {{2, 5}, {2, 5}}, {{1, 1}, {4, 3}}, {{4, 3}, {1, 1}},
-    {{1, 1}, {4, 5}}, {{4, 5}, {1, 1}}, {{1, 1}, {4, 7}}, {{4, 7}, {1, 1}}};
+    {{3, 2}, {3, 2}},       {{1, 1}, {3, 2}},       {{3, 2}, {1, 1}},       {{2, 3}, {2, 3}},
+    {{4, 3}, {4, 3}},       {{2, 5}, {2, 5}},       {{1, 1}, {4, 3}},       {{4, 3}, {1, 1}},
+    {{1, 1}, {4, 5}},       {{4, 5}, {1, 1}},       {{1, 1}, {4, 7}},       {{4, 7}, {1, 1}},
+    {{3, 3, 2}, {3, 3, 2}}, {{5, 3, 2}, {5, 3, 2}}, {{3, 4, 2}, {3, 4, 2}}, {{2, 5, 2}, {2, 5, 2}}};
 /// Whether the form rounds like direct summation.
 constexpr bool is_strict(const WinogradForm& form) { return form.points() == 16; }
 

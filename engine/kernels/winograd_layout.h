@@ -64,12 +64,13 @@ struct TileAt {
   }
 };
 
-/// Scratch memory: inputs [points][tiles][row], products [tiles][points][panel width], a row of
-/// zeros, and weights [points of a row][depth of a slice][panel width] that are transformed late.
+/// Scratch memory: inputs [products][tiles][row], sums of products [tiles][points][panel width], a
+/// row of zeros, and weights [matrices of a row][depth of a slice][panel width] that are
+/// transformed late.
 struct Scratch {
   int64_t row, plane;     // floats of transformed inputs
   int64_t product, tile;  // floats of products: of a point, of a tile
-  int64_t weights_point;
+  int64_t matrix;         // floats of late weights
   int64_t inputs, products, zeros, weights;
 
   Scratch(const IgemmShape& s, const WinogradForm& form, int64_t lanes, int64_t tiles) {
@@ -80,11 +81,11 @@ struct Scratch {
     product = 2 * lanes;
     tile = form.points() * product;
     // The same for what is stored in turn.
-    weights_point = std::min(kMaxSlice, winograd_depth(s)) * 2 * lanes + 32;
-    inputs = form.points() * plane;
+    matrix = std::min(kMaxSlice, winograd_depth(s)) * 2 * lanes + 32;
+    inputs = form.products() * plane;
     products = tiles * tile;
     zeros = round_up(s.ic, 16);
-    weights = form.late ? form.x.points() * weights_point : 0;
+    weights = form.late ? form.x.matrices() * matrix : 0;
   }
   int64_t floats() const { return inputs + products + zeros + weights; }
 };

@@ -23,26 +23,34 @@ using D = hn::ScalableTag<float>;
 
 int64_t vector_lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
 
-constexpr int kMostTaps = 7, kMostPoints = 10;
+constexpr int kMostTaps = 7, kMostMatrices = 10;
 
-/// Row i: the powers of point i, which a polynomial of that many taps is multiplied with.
-struct PowersOfPoints {
-  int64_t points, taps;
-  double at[kMostPoints][kMostTaps] = {};
+/// Row i: what the taps of an axis are multiplied with for its matrix i.
+struct Factors {
+  int64_t matrices, taps;
+  double at[kMostMatrices][kMostTaps] = {};
 
-  explicit PowersOfPoints(const WinogradAxis& axis) : points(axis.points()), taps(axis.taps) {
-    at[0][0] = 1;
-    at[points - 1][taps - 1] = 1;
+  explicit Factors(const WinogradAxis& axis) : matrices(axis.matrices()), taps(axis.taps) {
+    for (int64_t phase = 0; phase < axis.stride; ++phase) fill(axis, phase);
+  }
+
+ private:
+  /// Of every `stride`-th tap: powers of the points, at which a polynomial is evaluated.
+  void fill(const WinogradAxis& axis, int64_t phase) {
     constexpr std::span<const double> kPairs[] = {
         {}, {}, kWinogradPairs<1>, kWinogradPairs<2>, kWinogradPairs<3>, kWinogradPairs<4>};
-    int64_t point = 1;
-    for (const double p : kPairs[points / 2]) {
-      double power = 1;
-      for (int64_t k = 0; k < taps; ++k, power *= p) {
-        at[point][k] = power;
-        at[point + 1][k] = k % 2 == 0 ? power : -power;
+    const int64_t points = axis.points(), most = std::min(points, matrices - phase * points);
+    for (int64_t point = 0; point < most; ++point) {
+      double* row = at[phase * points + point];
+      if (point == points - 1) {
+        row[taps - 1 - (taps - 1 - phase) % axis.stride] = 1;
+        continue;
       }
-      point += 2;
+      const double p = point == 0       ? 0
+                       : point % 2 == 1 ? kPairs[points / 2][(point - 1) / 2]
+                                        : -kPairs[points / 2][(point - 1) / 2];
+      double power = 1;
+      for (int64_t tap = phase; tap < taps; tap += axis.stride, power *= p) row[tap] = power;
     }
   }
 };
@@ -63,13 +71,13 @@ void pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights&
   // lines of the cache, some KiB apart.
   constexpr int64_t kColumns = 2 * hn::MaxLanes(D());
   const Panels panels{vector_lanes(), shape.oc};
-  const PowersOfPoints rows(form.y), cross(form.x);
+  const Factors rows(form.y), cross(form.x);
   const int64_t depth = winograd_depth(shape), end = columns.first + columns.count;
   for (int64_t first = columns.first; first < end; first += panels.width()) {
     const int64_t width = panels.vectors(first / panels.width()) * panels.lanes;
     const int64_t count = std::min(width, end - first);
     const float* from = weights.data + (first - columns.first) * weights.oc_stride;
-    float* to = packed + first * form.points() * depth;
+    float* to = packed + first * form.matrices() * depth;
     for (int64_t k = 0; k < depth; ++k, to += width) {
       const int64_t* offset = weights.tap_offset + k / shape.ic * form.taps();
       double taps[kMostTaps * kMostTaps][kColumns];
@@ -78,16 +86,16 @@ void pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights&
         const float* w = from + k % shape.ic * weights.ic_stride + offset[t];
         for (int64_t l = 0; l < count; ++l) taps[t][l] = w[l * weights.oc_stride];
       }
-      float* point = to;
-      for (int64_t i = 0; i < rows.points; ++i) {
+      float* matrix = to;
+      for (int64_t i = 0; i < rows.matrices; ++i) {
         double half[kMostTaps][kColumns];
         for (int64_t x = 0; x < cross.taps; ++x) {
           sum_columns<kColumns>(rows.at[i], rows.taps, taps + x, cross.taps, half[x]);
         }
-        for (int64_t j = 0; j < cross.points; ++j, point += depth * width) {
+        for (int64_t j = 0; j < cross.matrices; ++j, matrix += depth * width) {
           double sums[kColumns];
           sum_columns<kColumns>(cross.at[j], cross.taps, half, 1, sums);
-          for (int64_t l = 0; l < count; ++l) point[l] = static_cast<float>(sums[l]);
+          for (int64_t l = 0; l < count; ++l) matrix[l] = static_cast<float>(sums[l]);
         }
       }
     }

@@ -8,12 +8,19 @@
 #include <cstdint>
 #include <utility>
 
+#include "engine/kernels/winograd.h"
 #include "engine/kernels/winograd_points.h"
 #include "hwy/highway.h"
 
 #ifndef PLICA_ENGINE_KERNELS_WINOGRAD_TRANSFORM_ONCE_
 #define PLICA_ENGINE_KERNELS_WINOGRAD_TRANSFORM_ONCE_
 namespace plica {
+
+/// The products of an axis with one matrix of weights: those from `first` on, each for the next
+/// point.
+struct WinogradProducts {
+  int first, count, point;
+};
 
 namespace winograd {
 
@@ -73,18 +80,23 @@ namespace hn = hwy::HWY_NAMESPACE;
 /// kM outputs = output(input(kM + kR - 1 inputs) * weights(kR taps)), element by element. Points
 /// are numbered 0, p, -p, q, -q .. infinity; the weights' side is the plain value of the polynomial
 /// there, and all divisors are on the outputs' side.
-template <int kM, int kR>
+template <int kM, int kR, int kStride = 1>
 struct WinogradTransform {
+  static constexpr WinogradAxis kAxis{kM, kR};
   static constexpr int kOut = kM, kTaps = kR, kPoints = kM + kR - 1;
+  static constexpr int kInputs = kPoints, kMatrices = kPoints;
   static_assert(kPoints % 2 == 0);
   static constexpr int kPairs = kPoints / 2 - 1;
   static constexpr auto kPair = kWinogradPairs<kPairs>;
 
-  /// Transformed inputs come in groups: those of 0 and infinity, then those of each pair.
-  static constexpr int kGroups = kPairs + 1, kGroupSize = 2;
-  static constexpr int point(int group, int i) {
+  /// Transformed inputs, the factors of products, come in groups: those of 0 and infinity, then
+  /// those of each pair.
+  static constexpr int kGroups = kPairs + 1;
+  static constexpr int group_size(int) { return 2; }
+  static constexpr int product(int group, int i) {
     return group > 0 ? 2 * group - 1 + i : i * (kPoints - 1);
   }
+  static constexpr WinogradProducts products(int matrix) { return {matrix, 1, matrix}; }
 
   /// What belongs to a pair is the sum and the difference of even and odd powers.
   template <int kGroup, class D, class V = hn::VFromD<D>>
@@ -100,11 +112,6 @@ struct WinogradTransform {
       y[0] = hn::MulAdd(p, odd, even);
       y[1] = hn::NegMulAdd(p, odd, even);
     }
-  }
-
-  template <class D, class V = hn::VFromD<D>>
-  static HWY_INLINE void input(D d, const V* x, V* y) {
-    input_groups(d, x, y, std::make_integer_sequence<int, kGroups>());
   }
 
   template <class D, class V = hn::VFromD<D>>
@@ -131,7 +138,7 @@ struct WinogradTransform {
     }
   }
 
-  /// The value at one point.
+  /// The value at one point, of a polynomial whose degree may be 0.
   template <int kPoint, class D, class V = hn::VFromD<D>>
   static HWY_INLINE V weight(D d, const V* x) {
     if constexpr (kPoint == 0) {
@@ -139,6 +146,7 @@ struct WinogradTransform {
     } else if constexpr (kPoint == kPoints - 1) {
       return x[kR - 1];
     } else {
+      static_assert(kR > 1);
       constexpr double p = kPair[(kPoint - 1) / 2];
       const V p2 = hn::Set(d, static_cast<float>(p * p));
       V even = x[(kR - 1) / 2 * 2], odd = x[(kR - 2) / 2 * 2 + 1];
@@ -162,32 +170,73 @@ struct WinogradTransform {
     }
     return value;
   }
+};
 
-  template <class D, int... kGroup, class V = hn::VFromD<D>>
-  static HWY_INLINE void input_groups(D d, const V* x, V* y,
-                                      std::integer_sequence<int, kGroup...>) {
-    const auto put = [&](int group, const V* two) {
-      y[point(group, 0)] = two[0];
-      y[point(group, 1)] = two[1];
-    };
-    V two[kGroups][2];
-    ((input_group<kGroup>(d, x, two[kGroup]), put(kGroup, two[kGroup])), ...);
+/// Stride 2: even inputs and even taps, odd inputs and odd taps are convolutions whose products are
+/// summed. The even ones come first. Where odd taps are fewer, so are the odd products: there is
+/// none at infinity. A single odd tap has the same value at all points.
+template <int kM, int kR>
+struct WinogradTransform<kM, kR, 2> {
+  using Phase = WinogradTransform<kM, (kR + 1) / 2>;
+  static constexpr WinogradAxis kAxis{kM, kR, 2};
+  static constexpr int kOut = kM, kTaps = kR, kPoints = Phase::kPoints;
+  static constexpr int kInputs = 2 * kPoints - kR % 2;
+  static constexpr int kMatrices = kR == 3 ? kPoints + 1 : kInputs;
+  static_assert(kAxis.points() == kPoints && kAxis.products() == kInputs &&
+                kAxis.matrices() == kMatrices);
+
+  static constexpr int kGroups = 2 * Phase::kGroups;
+  static constexpr int group_size(int group) {
+    return group == Phase::kGroups && kR % 2 == 1 ? 1 : Phase::group_size(group);
+  }
+  static constexpr int product(int group, int i) {
+    return group < Phase::kGroups ? Phase::product(group, i)
+                                  : kPoints + Phase::product(group - Phase::kGroups, i);
+  }
+  static constexpr WinogradProducts products(int matrix) {
+    if (matrix < kPoints) return {matrix, 1, matrix};
+    return {matrix, kR == 3 ? kPoints - 1 : 1, matrix - kPoints};
+  }
+
+  template <int kGroup, class D, class V = hn::VFromD<D>>
+  static HWY_INLINE void input_group(D d, const V* x, V* y) {
+    constexpr int kOdd = kGroup / Phase::kGroups;
+    V phase[kPoints];
+    HWY_UNROLL(8)
+    for (int i = 0; i < kPoints; ++i) {
+      phase[i] = 2 * i + kOdd < kInputs ? x[2 * i + kOdd] : hn::Zero(d);
+    }
+    Phase::template input_group<kGroup % Phase::kGroups>(d, phase, y);
+  }
+
+  template <class D, class V = hn::VFromD<D>>
+  static HWY_INLINE void output(D d, const V* x, V* y) {
+    Phase::output(d, x, y);
+  }
+
+  template <int kMatrix, class D, class V = hn::VFromD<D>>
+  static HWY_INLINE V weight(D d, const V* x) {
+    constexpr int kOdd = kMatrix / kPoints, kPhaseTaps = (kR + 1 - kOdd) / 2;
+    V phase[kPhaseTaps];
+    HWY_UNROLL(8)
+    for (int i = 0; i < kPhaseTaps; ++i) phase[i] = x[2 * i + kOdd];
+    using Transform = WinogradTransform<kPoints - kPhaseTaps + 1, kPhaseTaps>;
+    return Transform::template weight<kMatrix % kPoints>(d, phase);
   }
 };
 
 /// An axis of one tap.
 template <>
 struct WinogradTransform<1, 1> {
-  static constexpr int kOut = 1, kTaps = 1, kPoints = 1;
-  static constexpr int kGroups = 1, kGroupSize = 1;
-  static constexpr int point(int, int) { return 0; }
+  static constexpr WinogradAxis kAxis{};
+  static constexpr int kOut = 1, kTaps = 1, kPoints = 1, kInputs = 1, kMatrices = 1;
+  static constexpr int kGroups = 1;
+  static constexpr int group_size(int) { return 1; }
+  static constexpr int product(int, int) { return 0; }
+  static constexpr WinogradProducts products(int) { return {0, 1, 0}; }
 
   template <int kGroup, class D, class V = hn::VFromD<D>>
   static HWY_INLINE void input_group(D, const V* x, V* y) {
-    y[0] = x[0];
-  }
-  template <class D, class V = hn::VFromD<D>>
-  static HWY_INLINE void input(D, const V* x, V* y) {
     y[0] = x[0];
   }
   template <class D, class V = hn::VFromD<D>>
@@ -199,6 +248,27 @@ struct WinogradTransform<1, 1> {
     return x[0];
   }
 };
+
+template <class Transform, int kGroup, class D, class V>
+HWY_INLINE void transform_axis_group(D d, const V* x, V* y) {
+  V group[2];
+  Transform::template input_group<kGroup>(d, x, group);
+  for (int i = 0; i < Transform::group_size(kGroup); ++i) {
+    y[Transform::product(kGroup, i)] = group[i];
+  }
+}
+
+template <class Transform, int... kGroups, class D, class V>
+HWY_INLINE void transform_axis_groups(D d, const V* x, V* y,
+                                      std::integer_sequence<int, kGroups...>) {
+  (transform_axis_group<Transform, kGroups>(d, x, y), ...);
+}
+
+/// From the inputs of an axis to the factors of its products.
+template <class Transform, class D, class V>
+HWY_INLINE void transform_axis(D d, const V* x, V* y) {
+  transform_axis_groups<Transform>(d, x, y, std::make_integer_sequence<int, Transform::kGroups>());
+}
 
 }  // namespace plica::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

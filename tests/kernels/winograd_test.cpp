@@ -42,6 +42,7 @@ struct Problem {
   int64_t n, ic, oc, height, width, padding;
   int64_t taps_y, taps_x;
   int64_t dilation_y = 1, dilation_x = 1;
+  int64_t stride_y, stride_x;
   bool has_residual = false;
   Planes z;
   std::vector<float> x, w, bias, residual;  // w: [oc, ic, z.taps, taps_y, taps_x]
@@ -58,6 +59,8 @@ struct Problem {
         taps_x(form.x.taps),
         dilation_y(dilation),
         dilation_x(dilation == 1 ? 1 : dilation + 1),
+        stride_y(form.y.stride),
+        stride_x(form.x.stride),
         z(planes) {
     x = random_floats(n * z.in * h * wide * in, 1);
     w = random_floats(out * in * taps(), 2);
@@ -66,8 +69,12 @@ struct Problem {
   }
 
   int64_t taps() const { return z.taps * taps_y * taps_x; }
-  int64_t oh() const { return height + 2 * padding - dilation_y * (taps_y - 1); }
-  int64_t ow() const { return width + 2 * padding - dilation_x * (taps_x - 1); }
+  int64_t oh() const {
+    return (height + 2 * padding - dilation_y * (taps_y - 1) - 1) / stride_y + 1;
+  }
+  int64_t ow() const {
+    return (width + 2 * padding - dilation_x * (taps_x - 1) - 1) / stride_x + 1;
+  }
   int64_t pixels() const { return n * z.out() * oh() * ow(); }
 
   IgemmShape shape(int64_t gap = 0) const {
@@ -87,12 +94,14 @@ struct Problem {
     s.axis[1] = {.in = height,
                  .out = oh(),
                  .taps = taps_y,
+                 .stride = stride_y,
                  .origin = -padding,
                  .step = dilation_y,
                  .dst_size = oh()};
     s.axis[2] = {.in = width,
                  .out = ow(),
                  .taps = taps_x,
+                 .stride = stride_x,
                  .origin = -padding,
                  .step = dilation_x,
                  .dst_size = ow()};
@@ -113,8 +122,8 @@ struct Problem {
         double sum = bias[o] + (has_residual ? residual[i * oc + o] : 0.f);
         for (int64_t t = 0; t < taps(); ++t) {
           const int64_t iz = oz * z.stride - z.padding + t / (taps_y * taps_x) * z.dilation;
-          const int64_t iy = oy - padding + t / taps_x % taps_y * dilation_y;
-          const int64_t ix = ox - padding + t % taps_x * dilation_x;
+          const int64_t iy = oy * stride_y - padding + t / taps_x % taps_y * dilation_y;
+          const int64_t ix = ox * stride_x - padding + t % taps_x * dilation_x;
           for (int64_t c = 0; c < ic; ++c) {
             sum += w[(o * ic + c) * taps() + t] * input(image, iz, iy, ix, c);
           }
@@ -214,6 +223,7 @@ struct Norms {
     const std::map<int64_t, std::vector<double>> pairs = {
         {4, {1}}, {6, {.625, 1.5}}, {8, {.5, 1, 1.875}}, {10, {.375, .875, 1.25, 2.375}}};
     std::vector<double> points = {0};
+    const int64_t taps = (axis.taps + axis.stride - 1) / axis.stride;
     for (const double p : pairs.at(axis.points())) points.insert(points.end(), {p, -p});
     std::vector<double> outputs(static_cast<size_t>(axis.out), 0);
     outputs.back() = 1;
@@ -225,7 +235,7 @@ struct Norms {
         divisor *= p - q;
         polynomial *= 1 + std::fabs(q);
       }
-      for (int64_t k = 0; k < axis.taps; ++k) powers += std::pow(std::fabs(p), k);
+      for (int64_t k = 0; k < taps; ++k) powers += std::pow(std::fabs(p), k);
       input = std::max(input, polynomial);
       weight = std::max(weight, powers);
       for (size_t i = 0; i < outputs.size(); ++i) {
@@ -234,7 +244,8 @@ struct Norms {
       last *= 1 + std::fabs(p);
     }
     input = std::max(input, last);
-    output = *std::max_element(outputs.begin(), outputs.end());
+    // Products of even and of odd inputs are summed.
+    output = static_cast<double>(axis.stride) * *std::max_element(outputs.begin(), outputs.end());
   }
   double product() const { return input * weight * output; }
 };
@@ -347,7 +358,7 @@ TEST_CASE("winograd computes dilated convolutions", "[winograd]") {
   // Combs of different lengths, and more of them than there are positions.
   Problem p(2, 5, 35, 6 * dilation + 1, 6 * dilation + 9, padding, form, dilation);
   if (padding > 1) p = Problem(1, 5, 35, 3, 4, padding, form, dilation);
-  if (p.oh() < 1 || p.ow() < 1) return;
+  if (p.oh() < 1 || p.ow() < 1 || !winograd_fits(p.shape(), form)) return;
   p.has_residual = padding == 1;
   const std::vector<double> exact = p.exact();
   test::for_each_target([&] {
@@ -571,10 +582,11 @@ TEST_CASE("winograd spreads NaN and infinity within a tile and hides none", "[wi
       const std::vector<float> y = run(p, form);
       bool shown = true, confined = true;
       for (int64_t pixel = 0; pixel < p.pixels(); ++pixel) {
-        const int64_t dy = at / 13 + 1 - pixel / p.ow(), dx = at % 13 + 1 - pixel % p.ow();
+        const int64_t dy = at / 13 + 1 - pixel / p.ow() * p.stride_y;
+        const int64_t dx = at % 13 + 1 - pixel % p.ow() * p.stride_x;
         const bool reaches = dy >= 0 && dy < p.taps_y && dx >= 0 && dx < p.taps_x;
         const auto within = [](int64_t d, const WinogradAxis& axis) {
-          return d > -axis.out && d < axis.points();
+          return d > -axis.out * axis.stride && d < axis.products();
         };
         const bool near = within(dy, form.y) && within(dx, form.x);
         for (int64_t o = 0; o < 18; ++o) {
@@ -623,8 +635,9 @@ TEST_CASE("winograd is chosen for 3x3 stride 1 where it pays", "[winograd]") {
     IgemmShape planes = square_layer(1, 64, 28, 64);
     planes.axis[0] = {.in = 8, .out = 8, .taps = 3, .origin = -1, .dst_size = 8};
     CHECK(choice(planes, false, cost)->y == kLarge.y);
-    // Transformed weights would take much memory.
-    CHECK(choice(square_layer(1, 512, 28, 512), false, cost) == large_late);
+    const IgemmShape heavy = square_layer(1, 512, 28, 512);
+    CHECK(choice(heavy, false, cost) == kLarge);
+    CHECK(winograd_choice(heavy, false, 20 << 20, cost).form == large_late);
   }
 }
 
@@ -667,6 +680,10 @@ TEST_CASE("winograd is never chosen for other convolutions", "[winograd]") {
     return !winograd_choice(shape, false).form;
   };
   CHECK(without([](IgemmShape& s) { s.axis[1].stride = 2; }));
+  CHECK(without([](IgemmShape& s) { s.axis[1].stride = s.axis[2].stride = 3; }));
+  CHECK(without([](IgemmShape& s) {
+    for (size_t i = 1; i < 3; ++i) s.axis[i].stride = s.axis[i].step = 2;
+  }));
   CHECK(without([](IgemmShape& s) { s.axis[1].taps = 5; }));
   CHECK(without([](IgemmShape& s) { s.axis[1].taps = 2; }));
   CHECK(without([](IgemmShape& s) { s.axis[2].stride = 2; }));
