@@ -13,20 +13,6 @@
 
 namespace plica {
 
-int64_t spare_bytes_of(const Graph& graph) {
-  // What a small process has left of 15 MB, and what a node and its step take.
-  constexpr int64_t kFree = 3 << 20, kNode = 10 << 10;
-  std::set<const Value*> constants;
-  int64_t bytes = 0;
-  for (const auto& node : graph.nodes()) {
-    for (const Value* input : node->inputs) {
-      if (!input->is_constant() || !constants.insert(input).second) continue;
-      bytes += input->constant->count() * int64_t{sizeof(float)};
-    }
-  }
-  return bytes / 10 + kFree - static_cast<int64_t>(graph.nodes().size()) * kNode;
-}
-
 /// Has a result of so many bytes computed in the caller's memory, if it is alone in its own.
 bool Planner::give_to_caller(const Place& place, size_t bytes, int index) {
   Buffer& buffer = plan_.buffers[static_cast<size_t>(place.operand.buffer)];
@@ -121,7 +107,7 @@ void Planner::plan_samples(size_t count) {
   std::vector<TensorDesc> descs;
   Planner sample(graph_, bindings_, std::move(shapes), cache_, options);
   Plan plan = sample.build_prefix(count, outputs, descs);
-  spare_bytes_ = sample.spare_bytes_;
+  spare_memory_ = sample.spare_memory_;
 
   Step step;
   std::vector<int64_t> in_floats, out_floats;

@@ -9,6 +9,7 @@
 #include "engine/graph/step_builder.h"
 #include "engine/plan/plan.h"
 #include "engine/plan/slices.h"
+#include "engine/plan/spare_memory.h"
 
 namespace plica {
 
@@ -17,10 +18,6 @@ struct Place {
   Operand operand;
   TensorDesc desc;
 };
-
-/// Memory that packed weights may take beyond what the graph's constants have, so that a process is
-/// not larger than these by more than a tenth and 15 MB.
-int64_t spare_bytes_of(const Graph& graph);
 
 /// Makes the plan of one graph: each operator's kernel, then where everything lies. The planner of
 /// a graph whose early layers run sample by sample has another one make the plan of a sample.
@@ -34,7 +31,7 @@ class Planner final : public StepBuilder {
         slices_(find_slices(graph, shapes_)),
         cache_(cache),
         options_(options),
-        spare_bytes_(spare_bytes_of(graph)) {}
+        spare_memory_(graph) {}
 
   Plan build();
   /// Of the first `count` nodes alone. `outputs`: values that others need, computed to where
@@ -73,8 +70,8 @@ class Planner final : public StepBuilder {
     weight_bytes_ += count * sizeof(float);
     return cache_.get_later(node_->outputs.at(0)->name, key, count, pieces, std::move(fill));
   }
-  int64_t spare_bytes() const override { return spare_bytes_; }
-  void take_spare(int64_t bytes) override { spare_bytes_ -= bytes; }
+  int64_t spare_bytes() const override { return spare_memory_.of(*node_); }
+  void take_spare(int64_t bytes) override { spare_memory_.take(bytes); }
   void emit(std::unique_ptr<Kernel> kernel, std::string kernel_name) override {
     kernel_ = std::move(kernel);
     kernel_name_ = std::move(kernel_name);
@@ -116,7 +113,7 @@ class Planner final : public StepBuilder {
   std::map<const Value*, size_t> uses_left_;
   std::vector<std::vector<const Value*>> values_in_;  // by buffer
   std::map<int, int> whole_buffers_;                  // of slices_.wholes
-  int64_t spare_bytes_;
+  SpareMemory spare_memory_;
 
   // The node at hand.
   const Node* node_ = nullptr;
