@@ -31,7 +31,7 @@ class Planner final : public StepBuilder {
         slices_(find_slices(graph, shapes_)),
         cache_(cache),
         options_(options),
-        spare_memory_(graph) {}
+        spare_memory_(graph, shapes_) {}
 
   Plan build();
   /// Of the first `count` nodes alone. `outputs`: values that others need, computed to where

@@ -7,13 +7,14 @@
 
 namespace plica {
 
-/// Memory that packed weights may take beyond what the graph's constants have, so that a process is
-/// not larger than these by more than a tenth and 15 MB. Small weights, whose images are large,
-/// gain most for each byte: what those behind a node could take is not given to larger ones of the
-/// node.
+/// Memory that packed weights may take beyond what the graph's constants have, so that a process,
+/// with the outputs of one sample, is not larger than these by more than a tenth, 15 MB and what is
+/// between the layers. It does not depend on the size of a batch, as what is computed must not.
+/// Small weights, whose images are large, gain most for each byte: what those behind a node could
+/// take is not given to larger ones of the node.
 class SpareMemory {
  public:
-  explicit SpareMemory(const Graph& graph);
+  SpareMemory(const Graph& graph, const std::map<const Value*, Shape>& shapes);
 
   /// Bytes for the weights of a node, when all nodes before it have taken theirs; may be negative.
   int64_t of(const Node& node) const { return left_ - reserved_.at(&node); }
