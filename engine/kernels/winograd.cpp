@@ -9,6 +9,8 @@
 #include "engine/kernels/dispatch.h"
 #include "engine/kernels/panels.h"
 #include "engine/kernels/parts.h"
+#include "engine/kernels/processor.h"
+#include "engine/kernels/winograd_ahead.h"
 #include "engine/kernels/winograd_layout.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -26,6 +28,7 @@ namespace plica::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
+using winograd::Ahead;
 using winograd::Grid;
 using winograd::Scratch;
 using winograd::TileAt;
@@ -211,7 +214,9 @@ constexpr bool adds(int row, int column) {
 /// The block's products with a panel's weights, which have been transformed.
 template <class F>
 void multiply_panel(const Scratch& scratch, const Parts& slices, const Parts& pieces, int vectors,
-                    const float* inputs, const float* weights, float* products) {
+                    const float* inputs, const float* weights, float* products, Ahead& ahead) {
+  // A line of the cache for every 8 channels, or some more.
+  constexpr int64_t kAheadStep = std::max(16, 8 * kGemmUnroll);
   const int64_t width = vectors * vector_lanes();
   const int64_t next_step = ceil_div(kGemmUnroll * width, pieces.count);
   for (int row = 0; row < F::Y::kMatrices; ++row) {
@@ -223,6 +228,8 @@ void multiply_panel(const Scratch& scratch, const Parts& slices, const Parts& pi
         // While a slice is multiplied, the next one comes from memory.
         Fetch fetch{weights + depth * width, next_step};
         for_products<F>(row, column, [&](int64_t product, int64_t point) {
+          const int64_t turns = depth / kGemmUnroll * pieces.count;
+          if (const float* other = ahead.take(turns * kAheadStep)) fetch = {other, kAheadStep};
           multiply(scratch, depth, add, pieces, fetch, vectors,
                    inputs + product * scratch.plane + from, weights,
                    products + point * scratch.product);
@@ -417,6 +424,13 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
     }
   }
   const Parts slices(depth, winograd::kMaxSlice), pieces(block.tiles, kGemmRows);
+  Ahead ahead(s, kForm, grid);
+  if (winograd_weights_near(s, kForm)) {
+    const int64_t end = block.tile + block.tiles;
+    if (residual) ahead.add_outputs(residual, s.residual_pixel, block.tile, end);
+    ahead.add_outputs(dst, s.dst_pixel, block.tile, end);
+    ahead.add_inputs(src, end, end + block.tiles);
+  }
   for (int64_t panel = block.panel; panel < block.panel + block.panels; ++panel) {
     const int vectors = static_cast<int>(panels.vectors(panel));
     const int64_t column = panel * panels.width();
@@ -425,7 +439,7 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
                              products, transformed);
     } else {
       multiply_panel<F>(scratch, slices, pieces, vectors, inputs, packed + matrices * column,
-                        products);
+                        products, ahead);
     }
     at = TileAt(grid, block.tile);
     for (int64_t i = 0; i < block.tiles; ++i, at.advance(grid)) {
@@ -490,6 +504,11 @@ size_t winograd_packed_size(const IgemmShape& shape, const WinogradForm& form) {
   const Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
   return static_cast<size_t>(shape.groups * winograd_matrices(form) * winograd_depth(shape) *
                              panels.padded());
+}
+
+bool winograd_weights_near(const IgemmShape& shape, const WinogradForm& form) {
+  const size_t floats = winograd_packed_size(shape, form) / static_cast<size_t>(shape.groups);
+  return !form.late && floats * sizeof(float) <= processor().near_weights;
 }
 
 size_t winograd_scratch_bytes(const IgemmShape& shape, const WinogradForm& form, int64_t tiles) {

@@ -58,6 +58,10 @@ constexpr int64_t winograd_matrices(const WinogradForm& form) {
 /// Floats that the packed weights take on this CPU.
 size_t winograd_packed_size(const IgemmShape& shape, const WinogradForm& form);
 
+/// Whether a group's packed weights stay near the processor while a block of tiles after the other
+/// reads them.
+bool winograd_weights_near(const IgemmShape& shape, const WinogradForm& form);
+
 /// Packs the weights of some columns; operands as igemm_pack_columns(), but `packed` is zeroed.
 /// Layout, with panels as those of the implicit GEMM: [group][panel][matrices][depth][width of the
 /// panel], transformed in double and rounded once, or, late, [group][panel][depth][taps][width of

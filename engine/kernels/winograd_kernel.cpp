@@ -175,10 +175,10 @@ int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form) 
   // While the weights are near, a block of one register tile's height keeps all else in L2.
   // Otherwise they come from afar for each block, which must be worth it; its inputs then fill L2.
   constexpr int64_t kNearTiles = 14, kFarFloats = 56 * 36;
-  const size_t weights = winograd_packed_size(shape, form) / static_cast<size_t>(shape.groups);
-  const bool near = !form.late && weights * sizeof(float) <= processor().near_weights;
   const int64_t all = std::max<int64_t>(winograd_tiles(shape, form), 1);
-  return ceil_div(all, ceil_div(all, near ? kNearTiles : kFarFloats / form.products()));
+  const int64_t most =
+      winograd_weights_near(shape, form) ? kNearTiles : kFarFloats / form.products();
+  return ceil_div(all, ceil_div(all, most));
 }
 
 size_t winograd_bytes_per_thread(const WinogradForm& form, const std::vector<IgemmPart>& parts,
