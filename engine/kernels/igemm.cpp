@@ -238,13 +238,16 @@ void run_by_rows(int64_t rows, int64_t panels, Tiles tiles) {
   tiles.w_step = tiles.depth * width;
   tiles.column_step = tiles.columns = width;
   tiles.next = tiles.w;
+  const bool outputs_are_dense =
+      rows > 1 && tiles.dst_offset[1] - tiles.dst_offset[0] == panels * width;
   for (int64_t i = 0; i < heights.count; ++i) {
     const int64_t height = heights.size(i);
     tiles.a_after = tiles.a + height * tiles.a_stride;
     if (tiles.a_stride == tiles.depth) tiles.ahead_step = kTileUnroll * height;
-    if (tiles.residual && i + 1 < heights.count) {
-      // Of the next rows, the columns of all panels in one go.
-      tiles.next = tiles.residual + tiles.residual_offset[height];
+    if (i + 1 < heights.count && (tiles.residual || outputs_are_dense)) {
+      // Of the next rows, the columns of all panels in one go: what is added, or where they go.
+      tiles.next = tiles.residual ? tiles.residual + tiles.residual_offset[height]
+                                  : tiles.dst + tiles.dst_offset[height];
       tiles.next_step = ceil_div(kTileUnroll * height * width, tiles.depth);
     }
     kTiles[1][height - 1](tiles);

@@ -66,9 +66,6 @@ inline constexpr int kPairRows = 3;
 // With AVX2, multiplying takes little longer than decoding what the loop does besides.
 inline constexpr int kTileUnroll = HWY_TARGET == HWY_AVX2 ? 4 : 2;
 
-/// Sums at least this long give the processor time to fetch what they will be added to by itself.
-inline constexpr int64_t kLongSum = 192;
-
 /// Loads and stores of some lanes take no longer than those of whole vectors.
 inline constexpr bool kMasksAreCheap = HWY_TARGET <= HWY_AVX3;
 
@@ -128,9 +125,8 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
     for (int i = 0; i < kBases; ++i) base[i] = a + 4 * i * stride;
     const float* after = left > 1 && t.row_step > 0 ? a + kRows * stride : t.a_after;
     const float* HWY_RESTRICT w = weights;
-    // What the sums will be added to, unless they take so long that the processor fetches it
-    // itself.
-    if (t.last && residual && t.depth < kLongSum) {
+    // What the sums will be added to.
+    if (t.last && residual) {
       HWY_UNROLL(32)
       for (int r = 0; r < kRows; ++r) {
         HWY_UNROLL(32)
