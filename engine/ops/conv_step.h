@@ -13,6 +13,7 @@
 #include "engine/kernels/conv_method.h"
 #include "engine/kernels/igemm_kernel.h"
 #include "engine/kernels/row_conv.h"
+#include "engine/kernels/winograd_kernel.h"
 #include "engine/ops/bind_epilogue.h"
 #include "engine/ops/conv.h"
 #include "engine/ops/onednn_step.h"
@@ -195,6 +196,10 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
                              .row = spatial == 2 ? desc.strides[channel + 1] : 0,
                              .column = desc.strides.back()};
   if (!row_conv_fits(phase.shape, source)) return false;
+  const bool is_pixels = source.channel == 1;
+  if (is_pixels && conv_cost({&phase.shape, 1}, builder.rounding()) < igemm_cost(phase.shape)) {
+    return false;
+  }
   builder.use_input_as(0, desc.strides);
   PackedEpilogue packed = bind_epilogue(builder, epilogue);
   RowConv conv{phase.shape, source, nullptr, packed.bound};
