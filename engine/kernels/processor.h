@@ -4,13 +4,18 @@
 
 namespace plica {
 
+/// Time that a float of weights takes, in that of a multiplication and addition in large matrix
+/// products. It is not measured at every start, which would choose different methods, and so give
+/// different bits.
+struct WeightCost {
+  double read;       ///< Once in each run, and most often from memory.
+  double transform;  ///< To make one while it is needed, and read it.
+};
+
 /// What decides, beside the instruction set, which methods are chosen.
 struct Processor {
   const char* maker;
-  /// Time that a float of weights takes, which each run reads once, and most often from memory: in
-  /// the time of a multiplication and addition in large matrix products. It is not measured at
-  /// every start, which would choose different methods, and so give different bits.
-  double weight_cost;
+  WeightCost weight_cost;
   /// Bytes of weights that many reads in turn find near enough not to wait for.
   size_t near_weights;
 };

@@ -465,14 +465,23 @@ using AlongY = Form<WinogradTransform<kM, kR>, WinogradTransform<1, 1>>;
 
 WinogradFn select_function(const WinogradForm& form) {
   const WinogradFn functions[] = {
-      function_if<Square<3, 2>>(form),    function_if<AlongX<3, 2>>(form),
-      function_if<AlongY<3, 2>>(form),    function_if<Square<2, 3>>(form),
-      function_if<Square<4, 3>>(form),    function_if<AlongX<4, 3>>(form),
-      function_if<AlongY<4, 3>>(form),    function_if<Square<2, 5>>(form),
-      function_if<AlongX<4, 5>>(form),    function_if<AlongY<4, 5>>(form),
-      function_if<AlongX<4, 7>>(form),    function_if<AlongY<4, 7>>(form),
-      function_if<Square<3, 3, 2>>(form), function_if<Square<5, 3, 2>>(form),
-      function_if<Square<3, 4, 2>>(form), function_if<Square<2, 5, 2>>(form)};
+      function_if<Square<3, 2>>(form),
+      function_if<AlongX<3, 2>>(form),
+      function_if<AlongY<3, 2>>(form),
+      function_if<Square<2, 3>>(form),
+      function_if<Square<4, 3>>(form),
+      function_if<AlongX<4, 3>>(form),
+      function_if<AlongY<4, 3>>(form),
+      function_if<Square<2, 5>>(form),
+      function_if<AlongX<4, 5>>(form),
+      function_if<AlongY<4, 5>>(form),
+      function_if<AlongX<4, 7>>(form),
+      function_if<AlongY<4, 7>>(form),
+      function_if<Square<3, 3, 2>>(form),
+      function_if<Square<5, 3, 2>>(form),
+      function_if<Square<3, 4, 2>>(form),
+      function_if<Square<2, 5, 2>>(form),
+      function_if<Form<WinogradTransform<2, 3>, WinogradTransform<4, 3>>>(form)};
   for (const WinogradFn function : functions) {
     if (function) return function;
   }

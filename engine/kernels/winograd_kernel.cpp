@@ -59,9 +59,9 @@ class WinogradKernel final : public Kernel {
   /// As few blocks of tiles as memory allows, since each reads all the weights, but as many as
   /// keep all threads busy; where tiles are too few for that, panels are divided too, and their
   /// blocks transform the same inputs again. That is less work than to transform late weights for
-  /// more blocks.
+  /// more blocks, but to leave threads idle for want of panels is worse.
   Split split(int64_t tiles, int threads) const {
-    constexpr int64_t kFewTiles = 28;
+    constexpr int64_t kFewTiles = 28, kFewestTiles = 8;
     Split s;
     s.groups = parts_[0].shape.groups;
     s.tile_blocks = ceil_div(tiles, block_tiles_);
@@ -71,10 +71,12 @@ class WinogradKernel final : public Kernel {
     const int64_t all = s.tasks() * static_cast<int64_t>(parts_.size());
     if (all % threads == 0 || all >= kMany * s.tile_blocks * threads) return s;
     const int64_t even = round_up(s.tile_blocks, threads);
-    if (!late_ && tiles / even >= kFewTiles) {
+    const int64_t wanted = threads / std::gcd(s.tile_blocks, int64_t{threads});
+    const int64_t few = panels_ < wanted ? kFewestTiles : late_ ? tiles : kFewTiles;
+    if (tiles / even >= few) {
       s.tile_blocks = even;
     } else {
-      s.panel_blocks = std::min(panels_, threads / std::gcd(s.tile_blocks, int64_t{threads}));
+      s.panel_blocks = std::min(panels_, wanted);
     }
     return s;
   }
@@ -119,39 +121,41 @@ bool should_be_late(const IgemmShape& shape, WinogradForm form, int64_t spare_by
 
 }  // namespace
 
-double igemm_cost(const IgemmShape& shape, double weight_cost) {
+double igemm_cost(const IgemmShape& shape, const WeightCost& weight_cost) {
   const auto columns = static_cast<double>(shape.groups * igemm_padded_columns(shape));
   return static_cast<double>(shape.depth()) * columns *
-         (static_cast<double>(shape.rows()) + weight_cost);
+         (static_cast<double>(shape.rows()) + weight_cost.read);
 }
 
 // Fitted to the measurements in bench/README.md.
-double winograd_cost(const IgemmShape& shape, const WinogradForm& form, double weight_cost) {
+double winograd_cost(const IgemmShape& shape, const WinogradForm& form,
+                     const WeightCost& weight_cost) {
   // A float of transformed inputs or products: made and read.
   constexpr double kTransform = 14;
   // A matrix product with fewer rows takes as long as with these.
   constexpr int64_t kRows = 8;
 
   const int64_t tiles = winograd_tiles(shape, form);
-  // Each block transforms late weights, which takes as long as reading as many transformed ones.
+  // Each block transforms late weights.
   const int64_t blocks = ceil_div(tiles, winograd_block_tiles(shape, form));
-  const int64_t weights =  // of a pair of channels
-      form.late ? form.taps() + form.matrices() * blocks : form.matrices();
+  const int64_t made = form.late ? form.matrices() * blocks : 0;
+  const double weights =  // of a pair of channels
+      weight_cost.read * static_cast<double>(winograd_matrices(form)) +
+      weight_cost.transform * static_cast<double>(made);
   const int64_t depth = winograd_depth(shape), columns = igemm_padded_columns(shape);
   // Transforms work on whole vectors.
   const int64_t transformed =
       tiles * (form.products() * round_up(depth, 16) + form.points() * columns);
   const int64_t products = form.products() * std::max(tiles, kRows);
   const auto pairs = static_cast<double>(depth * columns);
-  return static_cast<double>(shape.groups) *
-         (pairs * (static_cast<double>(products) + weight_cost * static_cast<double>(weights)) +
-          kTransform * static_cast<double>(transformed));
+  return static_cast<double>(shape.groups) * (pairs * (static_cast<double>(products) + weights) +
+                                              kTransform * static_cast<double>(transformed));
 }
 
 WinogradChoice winograd_choice(const IgemmShape& shape, bool strict, int64_t spare_bytes,
-                               double weight_cost) {
+                               const WeightCost& weight_cost) {
   // A tile must be worth its rounding error, and direct summation is the most accurate.
-  constexpr double kGain = 1.1;
+  constexpr double kGain = 1.08;
 
   WinogradChoice best{{}, igemm_cost(shape, weight_cost)};
   if (shape.rows() == 0) return best;

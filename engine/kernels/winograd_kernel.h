@@ -15,19 +15,20 @@ namespace plica {
 
 /// The forms that there are kernels for, early and late. Of the same taps, the more accurate first.
 inline constexpr WinogradForm kWinogradForms[] = {
-    {{3, 2}, {3, 2}},       {{1, 1}, {3, 2}},       {{3, 2}, {1, 1}},       {{2, 3}, {2, 3}},
-    {{4, 3}, {4, 3}},       {{2, 5}, {2, 5}},       {{1, 1}, {4, 3}},       {{4, 3}, {1, 1}},
-    {{1, 1}, {4, 5}},       {{4, 5}, {1, 1}},       {{1, 1}, {4, 7}},       {{4, 7}, {1, 1}},
-    {{3, 3, 2}, {3, 3, 2}}, {{5, 3, 2}, {5, 3, 2}}, {{3, 4, 2}, {3, 4, 2}}, {{2, 5, 2}, {2, 5, 2}}};
+    {{3, 2}, {3, 2}},      {{1, 1}, {3, 2}},       {{3, 2}, {1, 1}},       {{2, 3}, {2, 3}},
+    {{2, 3}, {4, 3}},      {{4, 3}, {4, 3}},       {{2, 5}, {2, 5}},       {{1, 1}, {4, 3}},
+    {{4, 3}, {1, 1}},      {{1, 1}, {4, 5}},       {{4, 5}, {1, 1}},       {{1, 1}, {4, 7}},
+    {{4, 7}, {1, 1}},      {{3, 3, 2}, {3, 3, 2}}, {{5, 3, 2}, {5, 3, 2}}, {{3, 4, 2}, {3, 4, 2}},
+    {{2, 5, 2}, {2, 5, 2}}};
 /// Whether the form rounds like direct summation.
 constexpr bool is_strict(const WinogradForm& form) { return form.points() == 16; }
 
 /// Time that the implicit GEMM takes for `shape`, in multiplications of two numbers.
-double igemm_cost(const IgemmShape& shape, double weight_cost = processor().weight_cost);
+double igemm_cost(const IgemmShape& shape, const WeightCost& weight_cost = processor().weight_cost);
 
 /// Time that the form takes, in the same unit.
 double winograd_cost(const IgemmShape& shape, const WinogradForm& form,
-                     double weight_cost = processor().weight_cost);
+                     const WeightCost& weight_cost = processor().weight_cost);
 
 struct WinogradChoice {
   std::optional<WinogradForm> form;  ///< None for direct summation.
@@ -37,7 +38,7 @@ struct WinogradChoice {
 /// more than `spare_bytes` more than those of direct summation are late.
 WinogradChoice winograd_choice(const IgemmShape& shape, bool strict,
                                int64_t spare_bytes = std::numeric_limits<int64_t>::max(),
-                               double weight_cost = processor().weight_cost);
+                               const WeightCost& weight_cost = processor().weight_cost);
 
 /// Tiles of a block, at most. For speed alone: the bits do not depend on it.
 int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form);
