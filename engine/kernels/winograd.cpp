@@ -215,8 +215,8 @@ constexpr bool adds(int row, int column) {
 template <class F>
 void multiply_panel(const Scratch& scratch, const Parts& slices, const Parts& pieces, int vectors,
                     const float* inputs, const float* weights, float* products, Ahead& ahead) {
-  // A line of the cache for every 8 channels, or some more.
-  constexpr int64_t kAheadStep = std::max(16, 8 * kGemmUnroll);
+  // A line of the cache for every two channels.
+  constexpr int64_t kAheadStep = 8 * kGemmUnroll;
   const int64_t width = vectors * vector_lanes();
   const int64_t next_step = ceil_div(kGemmUnroll * width, pieces.count);
   for (int row = 0; row < F::Y::kMatrices; ++row) {

@@ -87,9 +87,10 @@ size_t winograd_scratch_bytes(const IgemmShape& shape, const WinogradForm& form,
 /// infinity, the result is never finite. Inputs above 1e36 may overflow within the transforms.
 ///
 /// Error of an element: below (min(depth, 128) + depth / 128 + 30) * 2^-24 times what the
-/// transforms yield for absolute values of inputs, weights and coefficients. With random inputs,
-/// the largest error relative to the largest output is that of direct summation for F(2x2, 3x3) and
-/// F(3x3, 2x2), up to 4 times that for the others, and 6 times for F(4, 7).
+/// transforms yield for absolute values of inputs, weights and coefficients; with stride 2, the
+/// four products of a point are so many times `depth`. With random inputs, the largest error
+/// relative to the largest output is that of direct summation for F(2x2, 3x3), F(3x3, 2x2) and the
+/// latter's forms of stride 2, up to 4 times that for the others, and 6 times for F(4, 7).
 using WinogradFn = void (*)(const IgemmShape& shape, const BoundEpilogue& epilogue,
                             const WinogradBlock& block, const float* src, const float* packed,
                             const float* residual, float* dst, float* scratch);

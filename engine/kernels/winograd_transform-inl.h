@@ -138,7 +138,7 @@ struct WinogradTransform {
     }
   }
 
-  /// The value at one point, of a polynomial whose degree may be 0.
+  /// The value at one point.
   template <int kPoint, class D, class V = hn::VFromD<D>>
   static HWY_INLINE V weight(D d, const V* x) {
     if constexpr (kPoint == 0) {
