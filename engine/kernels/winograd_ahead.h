@@ -18,7 +18,7 @@ class Ahead {
 
   /// The inputs of tiles [first, last).
   void add_inputs(const float* src, int64_t first, int64_t last) {
-    const auto& [z, y, x] = shape_.axis;
+    const IgemmAxis &z = shape_.axis[0], &y = shape_.axis[1], &x = shape_.axis[2];
     if (z.taps > 1 || !is_dense(shape_.src_pixel, shape_.ic)) return;
     for_runs(first, last, [&](const TileAt& at, int64_t tiles) {
       const int64_t iz = at.image % z.out * z.stride + z.origin;
@@ -33,7 +33,7 @@ class Ahead {
 
   /// Where the outputs of the tiles go, or their residuals come from.
   void add_outputs(const float* dst, int64_t pixel, int64_t first, int64_t last) {
-    const auto& [z, y, x] = shape_.axis;
+    const IgemmAxis &z = shape_.axis[0], &y = shape_.axis[1], &x = shape_.axis[2];
     if (y.dst_step != 1 || x.dst_step != 1 || !is_dense(pixel, shape_.oc)) return;
     for_runs(first, last, [&](const TileAt& at, int64_t tiles) {
       const int64_t oz = at.image % z.out * z.dst_step + z.dst_origin;
