@@ -356,9 +356,10 @@ void Conv::plan(StepBuilder& builder) const {
   }
   make_planes_rows(shape);
   std::vector<IgemmPhase> phases;
-  for (ConvPart& part : without_padding(shape, builder.rounding())) {
+  for (ConvPart& part : without_padding(chosen_for(builder, shape), builder.rounding())) {
     IgemmPhase phase;
     phase.shape = part.shape;
+    phase.shape.n = shape.n;
     phase.weights.oc_stride = shape.ic * g.taps();
     phase.weights.ic_stride = g.taps();
     phase.weights.group_stride = shape.oc * phase.weights.oc_stride;

@@ -132,6 +132,12 @@ class PhasePacker {
   int64_t pieces_of_group_ = 1, pieces_ = 1;
 };
 
+/// What a method is chosen for: a sample, where a batch must have the bits of its samples.
+inline IgemmShape chosen_for(const StepBuilder& builder, IgemmShape shape) {
+  if (builder.batch_invariant()) shape.n = std::min<int64_t>(shape.n, 1);
+  return shape;
+}
+
 /// Emits the step for operands whose layout has been declared. `bias` has one entry per output
 /// channel, or is empty.
 inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperands operands,
@@ -144,12 +150,9 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
     };
     if (emit_onednn(builder, epilogue, operands, phases[0].shape, from, read, bias)) return;
   }
-  std::vector<IgemmShape> chosen_for;
-  for (const IgemmPhase& phase : phases) {
-    chosen_for.push_back(phase.shape);
-    if (builder.batch_invariant()) chosen_for.back().n = std::min<int64_t>(phase.shape.n, 1);
-  }
-  const auto method = choose_conv_method(chosen_for, builder.rounding(), builder.spare_bytes());
+  std::vector<IgemmShape> shapes;
+  for (const IgemmPhase& phase : phases) shapes.push_back(chosen_for(builder, phase.shape));
+  const auto method = choose_conv_method(shapes, builder.rounding(), builder.spare_bytes());
   builder.take_spare(-constant_weight(builder, 1).count() * int64_t{sizeof(float)});
   std::vector<IgemmPart> parts;
   for (size_t i = 0; i < phases.size(); ++i) {
@@ -196,8 +199,8 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
                              .row = spatial == 2 ? desc.strides[channel + 1] : 0,
                              .column = desc.strides.back()};
   if (!row_conv_fits(phase.shape, source)) return false;
-  const bool is_pixels = source.channel == 1;
-  if (is_pixels && conv_cost({&phase.shape, 1}, builder.rounding()) < igemm_cost(phase.shape)) {
+  if (const IgemmShape shape = chosen_for(builder, phase.shape);
+      source.channel == 1 && conv_cost({&shape, 1}, builder.rounding()) < igemm_cost(shape)) {
     return false;
   }
   builder.use_input_as(0, desc.strides);

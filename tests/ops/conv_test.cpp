@@ -10,6 +10,7 @@
 #include "engine/graph/args.h"
 #include "engine/ops/conv.h"
 #include "engine/ops/linear.h"
+#include "tests/support/net.h"
 #include "tests/support/run_graph.h"
 #include "tests/support/targets.h"
 
@@ -462,6 +463,22 @@ TEST_CASE("the rounding that is allowed restricts Winograd's algorithm", "[conv]
   });
 }
 
+TEST_CASE("few channels in pixels are a matter of cost too, for a sample or a batch", "[conv]") {
+  // The first convolution leaves pixels to the second.
+  const auto kernel = [](int64_t batch, bool batch_invariant) {
+    test::Net net;
+    Value* x = net.input({batch, 16, 4, 4});
+    net.graph.add_output(net.conv2d(net.conv2d(x, 16, 1), 128, 3, 1));
+    PackCache cache;
+    PlanOptions options;
+    options.batch_invariant = batch_invariant;
+    return make_plan(net.graph, {{batch, 16, 4, 4}}, cache, options).steps.at(2).kernel_name;
+  };
+  CHECK(kernel(1, false) == "row_conv");
+  CHECK(kernel(64, false).starts_with("winograd"));
+  CHECK(kernel(64, true) == "row_conv");
+}
+
 TEST_CASE("batch_invariant gives a sample the bits that it has alone", "[conv]") {
   const Shape one{1, 96, 4, 4}, many{16, 96, 4, 4};
   const auto kernel = [](const Shape& x, bool batch_invariant) {
@@ -484,6 +501,22 @@ TEST_CASE("batch_invariant gives a sample the bits that it has alone", "[conv]")
   Array first{one, {x.data.begin(), x.data.begin() + 96 * 16}};
   const auto alone = run(first), together = run(x);
   CHECK(std::equal(alone.begin(), alone.end(), together.begin()));
+}
+
+TEST_CASE("batch_invariant cuts taps in the padding off as for a sample alone", "[conv]") {
+  const auto names = [](int64_t batch) {
+    const Shape x{batch, 2, 3, 3};
+    const auto graph = make_graph<Conv>({x, {3, 2, 7, 7}}, {.padding = {3}});
+    PackCache cache;
+    PlanOptions options;
+    options.batch_invariant = true;
+    std::vector<std::string> names;
+    for (const Step& step : make_plan(graph, {x}, cache, options).steps) {
+      names.push_back(step.kernel_name);
+    }
+    return names;
+  };
+  for (const int64_t batch : {2, 3, 16, 64}) CHECK(names(batch) == names(1));
 }
 
 TEST_CASE("NaN goes through a convolution with ReLU", "[conv]") {
