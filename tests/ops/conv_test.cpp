@@ -510,11 +510,11 @@ TEST_CASE("batch_invariant cuts taps in the padding off as for a sample alone", 
     PackCache cache;
     PlanOptions options;
     options.batch_invariant = true;
-    std::vector<std::string> names;
+    std::vector<std::string> kernels;
     for (const Step& step : make_plan(graph, {x}, cache, options).steps) {
-      names.push_back(step.kernel_name);
+      kernels.push_back(step.kernel_name);
     }
-    return names;
+    return kernels;
   };
   for (const int64_t batch : {2, 3, 16, 64}) CHECK(names(batch) == names(1));
 }
