@@ -3,9 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "engine/base/kernel.h"
 #include "engine/kernels/igemm.h"
+#include "engine/kernels/winograd.h"
 
 namespace plica {
 
@@ -22,28 +25,33 @@ struct RowConvSource {
 struct RowConv {
   IgemmShape shape;  ///< src_pixel is not used.
   RowConvSource source;
+  std::optional<WinogradAxis> winograd;  ///< Of the taps along a row; else they are summed.
   const float* packed = nullptr;
   BoundEpilogue epilogue;  ///< Without a residual; bias padded to row_conv_bias_size().
 };
 
-/// One group, two axes (axis[0] trivial), dilation 1 along rows, not a matrix product, a depth of
-/// at most 256, and few channels.
-bool row_conv_fits(const IgemmShape& shape, const RowConvSource& source);
+/// One group, two axes (axis[0] trivial), dilation 1 along rows, not a matrix product, few channels
+/// and a small depth.
+bool row_conv_fits(const RowConv& conv);
 
-/// Pixels whose channels share a vector. Packed weights depend on it.
-int64_t row_conv_shared_pixels(const IgemmShape& shape, const RowConvSource& source);
-size_t row_conv_packed_size(const IgemmShape& shape);
-void row_conv_pack(const IgemmShape& shape, const RowConvSource& source,
-                   const IgemmWeights& weights, float* packed);
+/// Tells what row_conv_pack() writes for a convolution from what it writes for it otherwise.
+std::string row_conv_key(const RowConv& conv);
+size_t row_conv_packed_size(const RowConv& conv);
+/// `packed` is zeroed.
+void row_conv_pack(const RowConv& conv, const IgemmWeights& weights, float* packed);
 size_t row_conv_bias_size(const IgemmShape& shape);
 
 /// Scratch memory that each thread of make_row_conv() needs.
-size_t row_conv_bytes_per_thread(const IgemmShape& shape);
+size_t row_conv_bytes_per_thread(const RowConv& conv);
 
-/// args.in[0] to args.out[0], channels-last with shape.dst_pixel floats from pixel to pixel. Each
-/// output is one sum in the order (channel, y, x) or (y, x, channel), by layout, so its error is
-/// below (depth + 2) * 2^-24 * sum |x w|; its bits do not depend on its place in the batch or the
-/// number of threads. `owner` keeps weights and biases alive.
+/// Computes output rows [first, first + rows) of image `n`, from and to the whole tensors.
+using RowBandFn = void (*)(const RowConv& conv, int64_t n, int64_t first, int64_t rows,
+                           const float* src, float* dst, float* scratch);
+
+/// args.in[0] to args.out[0], channels-last with shape.dst_pixel floats from pixel to pixel. The
+/// bits of an output do not depend on its place in the batch or the number of threads; its error is
+/// that of row_direct_function() or row_winograd_function(). `owner` keeps weights and biases
+/// alive.
 std::unique_ptr<Kernel> make_row_conv(RowConv conv, std::shared_ptr<const void> owner);
 
 }  // namespace plica

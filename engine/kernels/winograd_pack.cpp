@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstdint>
-#include <span>
 
 #include "engine/kernels/dispatch.h"
 #include "engine/kernels/panels.h"
@@ -37,8 +36,6 @@ struct Factors {
  private:
   /// Of every `stride`-th tap: powers of the points, at which a polynomial is evaluated.
   void fill(const WinogradAxis& axis, int64_t phase) {
-    constexpr std::span<const double> kPairs[] = {
-        {}, {}, kWinogradPairs<1>, kWinogradPairs<2>, kWinogradPairs<3>, kWinogradPairs<4>};
     const int64_t points = axis.points(), most = std::min(points, matrices - phase * points);
     for (int64_t point = 0; point < most; ++point) {
       double* row = at[phase * points + point];
@@ -46,9 +43,7 @@ struct Factors {
         row[taps - 1 - (taps - 1 - phase) % axis.stride] = 1;
         continue;
       }
-      const double p = point == 0       ? 0
-                       : point % 2 == 1 ? kPairs[points / 2][(point - 1) / 2]
-                                        : -kPairs[points / 2][(point - 1) / 2];
+      const double p = winograd_point(points, point);
       double power = 1;
       for (int64_t tap = phase; tap < taps; tap += axis.stride, power *= p) row[tap] = power;
     }

@@ -13,6 +13,7 @@
 #include "engine/kernels/conv_method.h"
 #include "engine/kernels/igemm_kernel.h"
 #include "engine/kernels/row_conv.h"
+#include "engine/kernels/row_winograd.h"
 #include "engine/kernels/winograd_kernel.h"
 #include "engine/ops/bind_epilogue.h"
 #include "engine/ops/conv.h"
@@ -198,22 +199,25 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
                              .channel = desc.strides[channel],
                              .row = spatial == 2 ? desc.strides[channel + 1] : 0,
                              .column = desc.strides.back()};
-  if (!row_conv_fits(phase.shape, source)) return false;
+  RowConv conv{.shape = phase.shape, .source = source, .winograd = {}, .epilogue = {}};
+  if (builder.rounding() != Rounding::kDirect) {
+    conv.winograd = row_winograd_form(phase.shape, source, builder.rounding() == Rounding::kStrict);
+  }
+  if (!row_conv_fits(conv)) return false;
   if (const IgemmShape shape = chosen_for(builder, phase.shape);
       source.channel == 1 && conv_cost({&shape, 1}, builder.rounding()) < igemm_cost(shape)) {
     return false;
   }
   builder.use_input_as(0, desc.strides);
   PackedEpilogue packed = bind_epilogue(builder, epilogue);
-  RowConv conv{phase.shape, source, nullptr, packed.bound};
-  const std::string key = concat(source.column == 1 ? "row_conv planes" : "row_conv pixels", " by ",
-                                 row_conv_shared_pixels(phase.shape, source), phase.key);
-  PackedWeights weights = builder.pack(key, row_conv_packed_size(phase.shape), [&](float* to) {
+  conv.epilogue = packed.bound;
+  const std::string key = row_conv_key(conv) + phase.key;
+  PackedWeights weights = builder.pack(key, row_conv_packed_size(conv), [&](float* to) {
     std::vector<float> scratch;
     IgemmWeights from = phase.weights;
     from.data = read_weights(constant_weight(builder, 1), phase.scale, scratch);
     from.tap_offset = phase.tap_offset.data();
-    row_conv_pack(phase.shape, source, from, to);
+    row_conv_pack(conv, from, to);
   });
   PackedWeights packed_bias =
       builder.pack("row_conv bias", row_conv_bias_size(phase.shape),
@@ -222,9 +226,10 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
   conv.epilogue.bias = packed_bias.data();
   packed.owners.push_back(std::move(weights));
   packed.owners.push_back(std::move(packed_bias));
-  builder.set_workspace(0, row_conv_bytes_per_thread(phase.shape));
+  builder.set_workspace(0, row_conv_bytes_per_thread(conv));
   auto owner = std::make_shared<std::vector<PackedWeights>>(std::move(packed.owners));
-  builder.emit(make_row_conv(std::move(conv), std::move(owner)), "row_conv");
+  const char* name = conv.winograd ? "row_winograd" : "row_conv";
+  builder.emit(make_row_conv(std::move(conv), std::move(owner)), name);
   return true;
 }
 

@@ -1,0 +1,349 @@
+#include "engine/kernels/row_direct.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "engine/base/ceil_div.h"
+#include "engine/kernels/dispatch.h"
+#include "engine/kernels/parts.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/row_direct.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+// Once for each target.
+#include "engine/kernels/row_tile-inl.h"
+
+#ifndef PLICA_ROW_DIRECT_ONCE
+#define PLICA_ROW_DIRECT_ONCE
+namespace plica::row_direct {
+
+/// How the copied rows lie in scratch memory: `lines` times [rows][padded width * pixel].
+struct Scratch {
+  int64_t lines;  // 1, or one for each channel
+  int64_t pixel;  // floats from one column to the next
+  int64_t width;  // columns
+  int64_t row;    // floats from one row to the next
+  int64_t rows;   // of the band
+  int64_t run;    // floats that one row of the kernel spans
+  int64_t line() const { return rows * row; }
+
+  Scratch(const IgemmShape& s, bool planar, int64_t band) {
+    const IgemmAxis &y = s.axis[1], &x = s.axis[2];
+    lines = planar ? s.ic : 1;
+    pixel = planar ? 1 : s.ic;
+    width = (x.out - 1) * x.stride + x.taps;
+    row = width * pixel;
+    rows = (band - 1) * y.stride + (y.taps - 1) * y.step + 1;
+    run = x.taps * pixel;
+  }
+};
+
+/// A register tile's place.
+struct Tile : RowTile {
+  float* dst;
+  int64_t dst_pixel;
+  const float* bias;
+  float lo, hi;
+  int64_t columns;       // valid ones
+  const int32_t* order;  // of the lanes, where pixels share a vector
+};
+
+/// Pixels of which a vector holds all channels: 1, 2 or 4.
+inline int64_t shared_pixels(const IgemmShape& s, const RowConvSource& source, int64_t lanes) {
+  const IgemmAxis& x = s.axis[2];
+  const bool columns_adjacent = s.ic == 1 || source.column == 1;
+  if (!columns_adjacent || x.stride != 1 || s.dst_pixel != s.oc) return 1;
+  for (const int64_t share : {4, 2}) {
+    if (s.oc * share <= lanes && x.out >= share) return share;
+  }
+  return 1;
+}
+
+}  // namespace plica::row_direct
+#endif  // PLICA_ROW_DIRECT_ONCE
+
+HWY_BEFORE_NAMESPACE();
+namespace plica::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using row_direct::Scratch;
+using row_direct::Tile;
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+template <int kRows, int kVecs>
+HWY_NOINLINE void run_tile(const Tile& t) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  V sum[kRows][kVecs];
+  sum_row_tile(t, std::integral_constant<int64_t, 1>(), sum);
+  const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
+  HWY_UNROLL(32)
+  for (int v = 0; v < kVecs; ++v) {
+    const V bias = hn::Load(d, t.bias + v * lanes);
+    const int64_t left = t.columns - v * lanes;
+    HWY_UNROLL(32)
+    for (int r = 0; r < kRows; ++r) {
+      // x86's minimum and maximum are their second operand if one is NaN.
+      const V y = hn::Min(hi, hn::Max(lo, hn::Add(sum[r][v], bias)));
+      float* dst = t.dst + r * t.dst_pixel + v * lanes;
+      if (left >= lanes) {
+        hn::StoreU(y, d, dst);
+      } else {
+        hn::StoreN(y, d, dst, static_cast<size_t>(left));
+      }
+    }
+  }
+}
+
+/// kShare neighbouring floats, again and again.
+template <int kShare>
+HWY_INLINE V load_repeated(const float* p) {
+  const D d;
+  if constexpr (kShare == 2) {
+    const hn::Repartition<double, D> pairs;
+    double pair;
+    std::memcpy(&pair, p, sizeof pair);
+    return hn::BitCast(d, hn::Set(pairs, pair));
+  } else {
+    return hn::LoadDup128(d, p);
+  }
+}
+
+/// kRows times kShare neighbouring pixels, whose few channels share a vector: lane l is pixel
+/// l % kShare, channel l / kShare.
+template <int kRows, int kShare>
+HWY_NOINLINE void run_shared_tile(const Tile& t) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  V sum[kRows];
+  HWY_UNROLL(32)
+  for (int r = 0; r < kRows; ++r) sum[r] = hn::Zero(d);
+  const float* HWY_RESTRICT w = t.w;
+  for (int64_t line = 0; line < t.lines; ++line) {
+    for (int64_t run = 0; run < t.runs; ++run) {
+      const float* a = t.a + line * t.line_step + run * t.run_step;
+      for (int64_t k = 0; k < t.run; ++k, ++a, w += lanes) {
+        // Keeps the compiler from carrying what it has loaded over to the next k.
+        asm("" : "+r"(a));
+        const V weight = hn::Load(d, w);
+        HWY_UNROLL(32)
+        for (int r = 0; r < kRows; ++r) {
+          sum[r] = hn::MulAdd(load_repeated<kShare>(a + r * kShare), weight, sum[r]);
+        }
+      }
+    }
+  }
+  const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
+  const V bias = hn::Load(d, t.bias);
+  const auto order = hn::SetTableIndices(d, t.order);
+  const auto count = static_cast<size_t>(kShare * t.columns);
+  HWY_UNROLL(32)
+  for (int r = 0; r < kRows; ++r) {
+    // x86's minimum and maximum are their second operand if one is NaN.
+    const V y = hn::Min(hi, hn::Max(lo, hn::Add(sum[r], bias)));
+    hn::StoreN(hn::TableLookupLanes(y, order), d, t.dst + r * kShare * t.dst_pixel, count);
+  }
+}
+
+using TileFn = void (*)(const Tile&);
+template <int kShare, int... kRows>
+constexpr std::array<TileFn, sizeof...(kRows)> shared_tile_functions(
+    std::integer_sequence<int, kRows...>) {
+  return {run_shared_tile<kRows + 1, kShare>...};
+}
+template <int kVecs, int... kRows>
+constexpr std::array<TileFn, sizeof...(kRows)> tile_functions(
+    std::integer_sequence<int, kRows...>) {
+  return {run_tile<kRows + 1, kVecs>...};
+}
+using RowCounts = std::make_integer_sequence<int, kRowTileRows>;
+/// [vectors - 1][rows - 1]
+constexpr std::array<TileFn, kRowTileRows> kTiles[2] = {tile_functions<1>(RowCounts()),
+                                                        tile_functions<2>(RowCounts())};
+/// [two or four pixels][rows - 1]
+constexpr std::array<TileFn, kRowTileRows> kSharedTiles[2] = {
+    shared_tile_functions<2>(RowCounts()), shared_tile_functions<4>(RowCounts())};
+
+HWY_INLINE void copy_floats(const float* HWY_RESTRICT src, float* HWY_RESTRICT dst, int64_t count) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::LoadU(d, src + i), d, dst + i);
+  if (i < count) {
+    const auto left = static_cast<size_t>(count - i);
+    hn::StoreN(hn::LoadN(d, src + i, left), d, dst + i, left);
+  }
+}
+
+/// Input row `row` of image `src`, which may be outside, to every line's row of `dst`.
+void copy_row(const RowConv& c, const Scratch& scratch, bool planar, const float* src, int64_t row,
+              float* dst) {
+  const IgemmAxis &y = c.shape.axis[1], &x = c.shape.axis[2];
+  // Columns of scratch [begin, end) are inside.
+  const int64_t begin = std::clamp<int64_t>(-x.origin, 0, scratch.width);
+  const int64_t end = std::clamp<int64_t>(x.in - x.origin, begin, scratch.width);
+  const bool inside = row >= 0 && row < y.in;
+  for (int64_t line = 0; line < scratch.lines; ++line, dst += scratch.line()) {
+    if (!inside) {
+      std::fill_n(dst, scratch.row, 0.0f);
+      continue;
+    }
+    std::fill_n(dst, begin * scratch.pixel, 0.0f);
+    const float* from =
+        src + line * c.source.channel + row * c.source.row + (begin + x.origin) * c.source.column;
+    if (planar || c.source.column == scratch.pixel) {
+      copy_floats(from, dst + begin * scratch.pixel, (end - begin) * scratch.pixel);
+    } else {
+      for (int64_t i = begin; i < end; ++i, from += c.source.column) {
+        copy_floats(from, dst + i * scratch.pixel, scratch.pixel);
+      }
+    }
+    std::fill_n(dst + end * scratch.pixel, (scratch.width - end) * scratch.pixel, 0.0f);
+  }
+}
+
+/// Whether no output reads padding and neighbouring columns lie next to each other: tiles may then
+/// read the source itself.
+bool is_direct(const RowConv& c, const Scratch& scratch) {
+  const IgemmAxis &y = c.shape.axis[1], &x = c.shape.axis[2];
+  const auto inside = [](const IgemmAxis& axis) {
+    return axis.origin >= 0 &&
+           axis.origin + (axis.out - 1) * axis.stride + (axis.taps - 1) * axis.step < axis.in;
+  };
+  return inside(y) && inside(x) && (x.in == 1 || c.source.column == scratch.pixel);
+}
+
+/// Output rows [first, first + rows) of image `n`.
+void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const float* src,
+              float* dst, float* memory) {
+  const IgemmShape& s = c.shape;
+  const IgemmAxis &y = s.axis[1], &x = s.axis[2];
+  const bool planar = c.source.column == 1 && s.ic > 1;
+  const Scratch scratch(s, planar, rows);
+  src += n * c.source.image;
+  const float* from = memory;
+  int64_t row_step = scratch.row, line_step = scratch.line();
+  if (is_direct(c, scratch)) {
+    from = src + (first * y.stride + y.origin) * c.source.row + x.origin * c.source.column;
+    row_step = c.source.row;
+    line_step = c.source.channel;
+  } else {
+    const int64_t input_rows = (rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
+    for (int64_t r = 0; r < input_rows; ++r) {
+      copy_row(c, scratch, planar, src, first * y.stride + y.origin + r, memory + r * scratch.row);
+    }
+  }
+  const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+  Tile tile;
+  tile.stride = x.stride * scratch.pixel;
+  tile.lines = scratch.lines;
+  tile.line_step = line_step;
+  tile.runs = y.taps;
+  tile.run_step = y.step * row_step;
+  tile.run = scratch.run;
+  tile.dst_pixel = s.dst_pixel;
+  tile.lo = c.epilogue.lo;
+  tile.hi = c.epilogue.hi;
+  const int64_t first_pixel = (n * y.out + first) * x.out;
+  const int64_t share = row_direct::shared_pixels(s, c.source, lanes);
+  // Of pixels that share a vector; out of the loop, since small images are all divisions otherwise.
+  const Parts groups(x.out / share, kRowTileRows);
+  const bool left_over = x.out % share != 0;
+  const auto run_row = [&](int64_t r, const auto& functions, int64_t column) {
+    const auto run_tile_at = [&](int64_t pixel, int64_t count) {
+      tile.a = from + r * y.stride * row_step + pixel * x.stride * scratch.pixel;
+      tile.dst = dst + (first_pixel + r * x.out + pixel) * s.dst_pixel + column;
+      functions[static_cast<size_t>(count - 1)](tile);
+    };
+    for (int64_t i = 0, pixel = 0; i < groups.count; pixel += groups.size(i++) * share) {
+      run_tile_at(pixel, groups.size(i));
+    }
+    if (left_over) run_tile_at(x.out - share, 1);
+  };
+  if (share > 1) {
+    // Lane channel * share + pixel goes to pixel * channels + channel.
+    HWY_ALIGN float bias[hn::MaxLanes(D())] = {};
+    HWY_ALIGN int32_t order[hn::MaxLanes(D())] = {};
+    for (int64_t channel = 0; channel < s.oc; ++channel) {
+      for (int64_t pixel = 0; pixel < share; ++pixel) {
+        bias[channel * share + pixel] = c.epilogue.bias[channel];
+        order[pixel * s.oc + channel] = static_cast<int32_t>(channel * share + pixel);
+      }
+    }
+    tile.w = c.packed;
+    tile.bias = bias;
+    tile.order = order;
+    tile.columns = s.oc;
+    for (int64_t r = 0; r < rows; ++r) run_row(r, kSharedTiles[share / 4], 0);
+  }
+  for (int64_t column = 0; share == 1 && column < s.oc; column += 2 * lanes) {
+    const int vectors = s.oc - column > lanes ? 2 : 1;
+    tile.w = c.packed + column * s.depth();
+    tile.bias = c.epilogue.bias + column;
+    tile.columns = std::min(s.oc - column, 2 * lanes);
+    for (int64_t r = 0; r < rows; ++r) run_row(r, kTiles[vectors - 1], column);
+  }
+  if (!c.epilogue.has_tail()) return;
+  apply_tail_rows(c.epilogue, first_pixel, rows * x.out, s.dst_pixel, 0,
+                  dst + first_pixel * s.dst_pixel, s.oc);
+}
+
+int64_t vector_lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
+
+}  // namespace
+}  // namespace plica::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace plica {
+
+HWY_EXPORT(run_band);
+HWY_EXPORT(vector_lanes);
+
+int64_t row_shared_pixels(const IgemmShape& shape, const RowConvSource& source) {
+  return row_direct::shared_pixels(shape, source, HWY_DYNAMIC_DISPATCH(vector_lanes)());
+}
+
+void row_direct_pack(const IgemmShape& shape, const RowConvSource& source,
+                     const IgemmWeights& weights, float* packed) {
+  const int64_t lanes = HWY_DYNAMIC_DISPATCH(vector_lanes)();
+  const bool planar = source.column == 1;
+  const int64_t taps = shape.taps();
+  const int64_t share = row_direct::shared_pixels(shape, source, lanes);
+  for (int64_t column = 0; column < shape.oc; column += 2 * lanes) {
+    const int64_t width = std::min(2 * lanes, round_up(shape.oc, lanes) - column);
+    for (int64_t k = 0; k < shape.depth(); ++k, packed += width) {
+      const int64_t tap = planar ? k % taps : k / shape.ic;
+      const int64_t channel = planar ? k / taps : k % shape.ic;
+      const float* from = weights.data + weights.tap_offset[tap] + channel * weights.ic_stride;
+      for (int64_t i = 0; i < std::min(width, share * shape.oc - column); ++i) {
+        packed[i] = from[(column + i / share) * weights.oc_stride];
+      }
+    }
+  }
+}
+
+int64_t row_direct_band(const IgemmShape& shape) {
+  // Few enough for their input to stay in the cache, enough for the rows that neighbouring bands
+  // share not to count.
+  return std::min<int64_t>(8, shape.axis[1].out);
+}
+
+size_t row_direct_scratch(const IgemmShape& shape) {
+  // Planes and pixels take the same.
+  return static_cast<size_t>(row_direct::Scratch(shape, false, row_direct_band(shape)).line());
+}
+
+RowBandFn row_direct_function() {
+  choose_target();
+  return HWY_DYNAMIC_POINTER(run_band);
+}
+
+}  // namespace plica
+#endif  // HWY_ONCE

@@ -1,0 +1,152 @@
+#include <algorithm>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "engine/plan/plan.h"
+#include "tests/support/net.h"
+#include "tests/support/run_graph.h"
+#include "tests/support/targets.h"
+
+namespace plica {
+namespace {
+
+using test::random_array;
+using test::run_planned;
+
+/// Sums of up to 512 products: sqrt(512 / 6) * 2^-24 = 6e-7 is one deviation of the error, relative
+/// to a usual output. The largest, of about three, is compared with the largest output.
+constexpr double kDirectError = 1e-6;
+/// winograd.h: up to 6 times that.
+constexpr double kWinogradError = 6 * kDirectError;
+
+/// A first convolution, of planes of few channels.
+struct First {
+  int64_t channels, outputs, taps, stride, height, width, padding;
+  Shape input(int64_t batch) const { return {batch, channels, height, width}; }
+};
+
+test::Net net_of(const First& f, int64_t batch = 1) {
+  using test::Net;
+  Net net;
+  Value* x = net.input({batch, f.channels, f.height, f.width});
+  Value* w = net.constant({f.outputs, f.channels, f.taps, f.taps});
+  net.graph.add_output(net.op("aten.conv2d.default", {{"input", Net::ref(x)},
+                                                      {"weight", Net::ref(w)},
+                                                      {"bias", Net::ref(net.constant({f.outputs}))},
+                                                      {"stride", std::vector<Dim>{f.stride}},
+                                                      {"padding", std::vector<Dim>{f.padding}}}));
+  return net;
+}
+
+std::string kernel_of(const Graph& graph, const Shape& input, const PlanOptions& options = {}) {
+  PackCache cache;
+  return make_plan(graph, {input}, cache, options).steps.at(0).kernel_name;
+}
+
+TEST_CASE("first convolutions by Winograd along rows agree with float64", "[row_conv]") {
+  // Phases of 2 to 9 taps; rows that end in the middle of a tile, more tiles than a block has, and
+  // channels that fill their last panel by half or in part.
+  const First cases[] = {{3, 64, 7, 2, 45, 83, 3},  {1, 40, 7, 2, 31, 70, 2},
+                         {3, 64, 5, 1, 9, 241, 2},  {2, 33, 6, 2, 23, 90, 2},
+                         {3, 64, 7, 1, 20, 37, 3},  {3, 48, 9, 1, 21, 33, 4},
+                         {3, 70, 11, 4, 67, 99, 2}, {4, 96, 8, 4, 40, 181, 0},
+                         {3, 64, 11, 2, 40, 71, 5}, {2, 64, 12, 2, 40, 71, 0}};
+  for (const First& f : cases) {
+    CAPTURE(f.channels, f.outputs, f.taps, f.stride);
+    const test::Net net = net_of(f);
+    const Array x = random_array(f.input(1), 5);
+    const Array expected = evaluate(net.graph, {x})[0];
+    test::for_each_target([&] {
+      CHECK(kernel_of(net.graph, x.shape) == "row_winograd");
+      const Array fast = run_planned(net.graph, {x})[0];
+      CHECK(test::relative_error(fast, expected) < kWinogradError);
+      for (int threads = 2; threads <= 4; ++threads) {
+        CHECK(run_planned(net.graph, {x}, {.threads = threads})[0].data == fast.data);
+      }
+      const auto error = [&](Rounding rounding) {
+        return test::relative_error(run_planned(net.graph, {x}, {.rounding = rounding})[0],
+                                    expected);
+      };
+      CHECK(error(Rounding::kStrict) < kDirectError);
+      CHECK(error(Rounding::kDirect) < kDirectError);
+    });
+  }
+}
+
+TEST_CASE("the rounding that is allowed restricts Winograd along rows", "[row_conv]") {
+  const auto kernel = [](const First& f, Rounding rounding) {
+    PlanOptions options;
+    options.rounding = rounding;
+    return kernel_of(net_of(f).graph, f.input(1), options);
+  };
+  const First seven{3, 64, 7, 2, 224, 224, 3}, eight{4, 96, 8, 4, 84, 181, 0};
+  CHECK(kernel(seven, Rounding::kFast) == "row_winograd");
+  CHECK(kernel(seven, Rounding::kStrict) == "row_conv");
+  CHECK(kernel(seven, Rounding::kDirect) == "row_conv");
+  CHECK(kernel(eight, Rounding::kStrict) == "row_winograd");
+  CHECK(kernel(eight, Rounding::kDirect) == "row_conv");
+  // Nothing to gain: two taps a phase, and rows of few tiles.
+  CHECK(kernel({3, 32, 3, 2, 224, 224, 1}, Rounding::kFast) == "row_conv");
+  CHECK(kernel({3, 64, 7, 2, 32, 32, 3}, Rounding::kFast) == "row_conv");
+}
+
+TEST_CASE("Winograd along rows gives a sample the bits that it has alone", "[row_conv]") {
+  const First f{3, 40, 7, 2, 37, 83, 3};
+  const Array x = random_array(f.input(3), 7);
+  const test::Net many = net_of(f, 3), one = net_of(f);
+  test::for_each_target([&] {
+    const std::vector<double> together = run_planned(many.graph, {x}, {.threads = 2})[0].data;
+    const auto size = static_cast<int64_t>(x.data.size()) / 3;
+    for (int64_t i = 0; i < 3; ++i) {
+      const Array sample{f.input(1), {x.data.begin() + i * size, x.data.begin() + (i + 1) * size}};
+      const std::vector<double> alone = run_planned(one.graph, {sample})[0].data;
+      CHECK(std::equal(alone.begin(), alone.end(),
+                       together.begin() + i * static_cast<int64_t>(alone.size())));
+    }
+  });
+}
+
+TEST_CASE("Winograd along rows has every epilogue", "[row_conv]") {
+  const First f{3, 40, 7, 2, 37, 83, 3};
+  test::Net net = net_of(f);
+  Epilogue& epilogue = *net.node("conv")->op->epilogue();
+  epilogue.activation = relu();
+  epilogue.affine = Affine{random_array({40}, 20).data, random_array({40}, 21).data};
+  epilogue.post_activation = {Pointwise::kSilu};
+  const Array x = random_array(f.input(1), 5);
+  const Array expected = evaluate(net.graph, {x})[0];
+  test::for_each_target([&] {
+    CHECK(test::relative_error(run_planned(net.graph, {x})[0], expected) < kWinogradError);
+  });
+}
+
+TEST_CASE("Winograd along rows hides neither NaN nor infinity", "[row_conv]") {
+  const double bad = GENERATE(std::nan(""), std::numeric_limits<double>::infinity());
+  const First f{3, 40, 7, 2, 37, 83, 3};
+  const test::Net net = net_of(f);
+  Array x = random_array(f.input(1), 5);
+  const Array clean = evaluate(net.graph, {x})[0];
+  x.data[static_cast<size_t>((37 + 18) * 83 + 40)] = bad;
+  const Array expected = evaluate(net.graph, {x})[0];
+  test::for_each_target([&] {
+    const Array y = run_planned(net.graph, {x})[0];
+    int64_t spread = 0;
+    for (size_t i = 0; i < y.data.size(); ++i) {
+      if (!std::isfinite(expected.data[i])) {
+        REQUIRE(!std::isfinite(y.data[i]));
+      } else if (!std::isfinite(y.data[i])) {
+        ++spread;
+      } else {
+        REQUIRE(std::abs(y.data[i] - clean.data[i]) < 1e-4);
+      }
+    }
+    // Two tiles of five outputs at most, in the rows that see the input.
+    CHECK(spread <= 40 * 4 * 10);
+  });
+}
+
+}  // namespace
+}  // namespace plica
