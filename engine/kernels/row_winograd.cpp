@@ -321,7 +321,7 @@ std::optional<WinogradAxis> row_winograd_form(const IgemmShape& shape, const Row
   // For a row of outputs and a panel, in products of one input and the panel's vectors; fitted to
   // the measurements in bench/README.md. A point's sums of a tile are stored, read and transformed;
   // the inputs of a band are transformed once for all panels. A tile must be worth its error.
-  constexpr double kPoint = 6, kInput = 0.7, kGain = 1.1;
+  constexpr double kPoint = 6, kInput = 0.7, kGain = 1.2;
   constexpr int64_t kFewestTiles = 8;  // a register tile with fewer takes as long
   const auto depth = static_cast<double>(y.taps * shape.ic);
   const auto tiles = static_cast<double>(ceil_div(x.out, form.out));
