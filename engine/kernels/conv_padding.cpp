@@ -49,29 +49,16 @@ ConvPart part_of(const ConvPart& whole, size_t index, const Run& run) {
   return part;
 }
 
-}  // namespace
-
-std::vector<ConvPart> without_padding(const IgemmShape& shape, Rounding rounding) {
+/// `whole` in at most `most` parts.
+std::vector<ConvPart> cut(ConvPart whole, Rounding rounding, size_t most) {
   // A part costs memory for weights that others have too, and an uneven end.
   constexpr double kGain = 1.4;
-  // Of ordinary padding there is nothing to gain.
-  constexpr size_t kMostRuns = 8;
 
-  ConvPart whole{shape, std::vector<int64_t>(static_cast<size_t>(shape.taps()))};
-  std::iota(whole.taps.begin(), whole.taps.end(), 0);
-  if (shape.rows() == 0) return {std::move(whole)};
-  for (size_t i = 0; i < 3; ++i) {
-    const IgemmAxis& axis = shape.axis[i];
-    const TapRange taps = taps_needed(axis, {0, axis.out});
-    if (taps != TapRange{0, axis.taps}) whole = part_of(whole, i, {0, axis.out, taps});
-  }
-  // Groups have kernels that step over padding.
-  if (shape.groups > 1) return {std::move(whole)};
-  std::vector<ConvPart> best{whole};
+  std::vector<ConvPart> best;
   double least = 0;
   for (size_t i = 0; i < 3; ++i) {
     const std::vector<Run> runs = runs_of(whole.shape.axis[i]);
-    if (runs.size() == 1 || runs.size() > kMostRuns) continue;
+    if (runs.size() == 1 || runs.size() > most) continue;
     if (least == 0) least = conv_cost({&whole.shape, 1}, rounding) / kGain;
     std::vector<ConvPart> parts;
     std::vector<IgemmShape> shapes;
@@ -84,7 +71,33 @@ std::vector<ConvPart> without_padding(const IgemmShape& shape, Rounding rounding
     least = cost;
     best = std::move(parts);
   }
-  return best;
+  if (best.empty()) return {std::move(whole)};
+  std::vector<ConvPart> all;
+  for (ConvPart& part : best) {
+    for (ConvPart& p : cut(std::move(part), rounding, most / best.size())) {
+      all.push_back(std::move(p));
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+std::vector<ConvPart> without_padding(const IgemmShape& shape, Rounding rounding) {
+  // Ordinary padding makes a few runs of each axis, of which there is nothing to gain.
+  constexpr size_t kMostParts = 16;
+
+  ConvPart whole{shape, std::vector<int64_t>(static_cast<size_t>(shape.taps()))};
+  std::iota(whole.taps.begin(), whole.taps.end(), 0);
+  if (shape.rows() == 0 || shape.taps() == 0) return {std::move(whole)};
+  for (size_t i = 0; i < 3; ++i) {
+    const IgemmAxis& axis = shape.axis[i];
+    const TapRange taps = taps_needed(axis, {0, axis.out});
+    if (taps != TapRange{0, axis.taps}) whole = part_of(whole, i, {0, axis.out, taps});
+  }
+  // Groups have kernels that step over padding.
+  if (shape.groups > 1) return {std::move(whole)};
+  return cut(std::move(whole), rounding, kMostParts);
 }
 
 }  // namespace plica

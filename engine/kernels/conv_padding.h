@@ -15,8 +15,8 @@ struct ConvPart {
 };
 
 /// What of a convolution reads more than padding: without the taps that no output position has
-/// inside the input; cut along one axis, where that saves much, into parts whose positions have
-/// the same taps inside. Of a kernel dilated by more than the image is large, its middle is left.
+/// inside the input; cut along axes, where that saves much, into parts whose positions have the
+/// same taps inside. Of a kernel dilated by more than the image is large, its middle is left.
 /// A tap left out would have added its weight times 0. `rounding` says what kernels may do.
 std::vector<ConvPart> without_padding(const IgemmShape& shape, Rounding rounding);
 

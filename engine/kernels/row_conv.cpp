@@ -23,6 +23,7 @@ class RowConvKernel final : public Kernel {
         owner_(std::move(owner)),
         bytes_per_thread_(row_conv_bytes_per_thread(conv_)),
         band_rows_(band_rows(conv_)),
+        tile_columns_(conv_.winograd ? conv_.winograd->out : 1),
         run_(conv_.winograd ? row_winograd_function(*conv_.winograd) : row_direct_function()) {
     const IgemmAxis& y = conv_.shape.axis[1];
     if (!is_image(conv_.shape)) return;
@@ -35,13 +36,18 @@ class RowConvKernel final : public Kernel {
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const int64_t height = conv_.shape.axis[1].out;
-    const int64_t bands = ceil_div(height, band_rows_);
-    team.for_each(conv_.shape.n * bands, [&](int64_t task, int worker) {
-      const int64_t band = task % bands;
-      const int64_t begin = band * height / bands, end = (band + 1) * height / bands;
+    const Split s = split(team.size());
+    team.for_each(conv_.shape.n * s.bands * s.pieces, [&](int64_t task, int worker) {
+      const int64_t piece = task % s.pieces, i = task / s.pieces % s.bands;
+      RowBand band;
+      band.image = task / s.pieces / s.bands;
+      band.row = i * height / s.bands;
+      band.rows = (i + 1) * height / s.bands - band.row;
+      band.column = first_column(piece, s.pieces);
+      band.columns = first_column(piece + 1, s.pieces) - band.column;
       auto* memory = reinterpret_cast<float*>(args.workspace +
                                               static_cast<size_t>(worker) * bytes_per_thread_);
-      run_(conv_, task / bands, begin, end - begin, args.in[0], args.out[0], memory);
+      run_(conv_, band, args.in[0], args.out[0], memory);
     });
   }
 
@@ -51,17 +57,45 @@ class RowConvKernel final : public Kernel {
   }
   void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
     auto* memory = reinterpret_cast<float*>(args.workspace);
-    for (int64_t begin = out.begin; begin < out.end; begin += band_rows_) {
-      const int64_t rows = std::min(band_rows_, out.end - begin);
-      run_(conv_, image, begin, rows, args.in[0], args.out[0], memory);
+    RowBand band;
+    band.image = image;
+    band.columns = conv_.shape.axis[2].out;
+    for (band.row = out.begin; band.row < out.end; band.row += band_rows_) {
+      band.rows = std::min(band_rows_, out.end - band.row);
+      run_(conv_, band, args.in[0], args.out[0], memory);
     }
   }
 
  private:
+  /// Bands of each image, and pieces of each band.
+  struct Split {
+    int64_t bands, pieces = 1;
+  };
+
+  /// As many tasks as rows need, or as keep all threads busy. Where there are not enough rows, as
+  /// of an image of one dimension, they are cut.
+  Split split(int threads) const {
+    constexpr int64_t kMany = 8, kFewestColumns = 64;
+    const IgemmAxis &y = conv_.shape.axis[1], &x = conv_.shape.axis[2];
+    Split s{ceil_div(y.out, band_rows_)};
+    const int64_t tasks = conv_.shape.n * s.bands;
+    if (tasks % threads == 0 || tasks >= kMany * threads) return s;
+    s.bands = std::min(y.out, ceil_div(round_up(tasks, threads), conv_.shape.n));
+    const int64_t pieces = ceil_div(threads, conv_.shape.n * s.bands);
+    s.pieces = std::clamp<int64_t>(x.out / kFewestColumns, 1, pieces);
+    return s;
+  }
+
+  /// Tiles are the same however rows are cut.
+  int64_t first_column(int64_t piece, int64_t pieces) const {
+    const int64_t out = conv_.shape.axis[2].out;
+    return std::min(out, piece * ceil_div(out, tile_columns_) / pieces * tile_columns_);
+  }
+
   RowConv conv_;
   std::shared_ptr<const void> owner_;
   size_t bytes_per_thread_;
-  int64_t band_rows_;
+  int64_t band_rows_, tile_columns_;
   RowLayout rows_;
   RowBandFn run_;
 };
@@ -78,6 +112,25 @@ bool row_conv_fits(const RowConv& conv) {
   if (y.dst_step != 1 || x.dst_step != 1 || y.dst_origin != 0 || x.dst_origin != 0) return false;
   if (shape.taps() == 1 || shape.ic > kMaxChannels || shape.depth() > max_depth) return false;
   return conv.source.column == 1 || conv.source.channel == 1;
+}
+
+IgemmShape row_band_shape(const IgemmShape& shape, const RowBand& band) {
+  IgemmShape part = shape;
+  part.axis[2].origin += band.column * part.axis[2].stride;
+  part.axis[2].out = band.columns;
+  return part;
+}
+
+void apply_row_band_tail(const RowConv& conv, const RowBand& band, float* dst) {
+  if (!conv.epilogue.has_tail()) return;
+  const IgemmShape& s = conv.shape;
+  const IgemmAxis &y = s.axis[1], &x = s.axis[2];
+  const bool whole = band.columns == x.out;
+  const int64_t lines = whole ? 1 : band.rows, pixels = whole ? band.rows * x.out : band.columns;
+  int64_t pixel = (band.image * y.out + band.row) * x.out + band.column;
+  for (int64_t i = 0; i < lines; ++i, pixel += x.out) {
+    apply_tail_rows(conv.epilogue, pixel, pixels, s.dst_pixel, 0, dst + pixel * s.dst_pixel, s.oc);
+  }
 }
 
 std::string row_conv_key(const RowConv& conv) {

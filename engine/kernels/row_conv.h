@@ -44,9 +44,22 @@ size_t row_conv_bias_size(const IgemmShape& shape);
 /// Scratch memory that each thread of make_row_conv() needs.
 size_t row_conv_bytes_per_thread(const RowConv& conv);
 
-/// Computes output rows [first, first + rows) of image `n`, from and to the whole tensors.
-using RowBandFn = void (*)(const RowConv& conv, int64_t n, int64_t first, int64_t rows,
-                           const float* src, float* dst, float* scratch);
+/// Output rows [row, row + rows) of an image, columns [column, column + columns).
+struct RowBand {
+  int64_t image = 0;
+  int64_t row = 0, rows = 0;
+  int64_t column = 0, columns = 0;
+};
+
+/// What of the convolution the band's columns are: of as many as axis[2].out, from the first on.
+IgemmShape row_band_shape(const IgemmShape& shape, const RowBand& band);
+
+/// The part of the epilogue after the clamp, on a band of the output.
+void apply_row_band_tail(const RowConv& conv, const RowBand& band, float* dst);
+
+/// Computes a band, from and to the whole tensors.
+using RowBandFn = void (*)(const RowConv& conv, const RowBand& band, const float* src, float* dst,
+                           float* scratch);
 
 /// args.in[0] to args.out[0], channels-last with shape.dst_pixel floats from pixel to pixel. The
 /// bits of an output do not depend on its place in the batch or the number of threads; its error is

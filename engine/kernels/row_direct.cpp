@@ -182,9 +182,9 @@ HWY_INLINE void copy_floats(const float* HWY_RESTRICT src, float* HWY_RESTRICT d
 }
 
 /// Input row `row` of image `src`, which may be outside, to every line's row of `dst`.
-void copy_row(const RowConv& c, const Scratch& scratch, bool planar, const float* src, int64_t row,
-              float* dst) {
-  const IgemmAxis &y = c.shape.axis[1], &x = c.shape.axis[2];
+void copy_row(const IgemmShape& s, const RowConvSource& source, const Scratch& scratch, bool planar,
+              const float* src, int64_t row, float* dst) {
+  const IgemmAxis &y = s.axis[1], &x = s.axis[2];
   // Columns of scratch [begin, end) are inside.
   const int64_t begin = std::clamp<int64_t>(-x.origin, 0, scratch.width);
   const int64_t end = std::clamp<int64_t>(x.in - x.origin, begin, scratch.width);
@@ -196,11 +196,11 @@ void copy_row(const RowConv& c, const Scratch& scratch, bool planar, const float
     }
     std::fill_n(dst, begin * scratch.pixel, 0.0f);
     const float* from =
-        src + line * c.source.channel + row * c.source.row + (begin + x.origin) * c.source.column;
-    if (planar || c.source.column == scratch.pixel) {
+        src + line * source.channel + row * source.row + (begin + x.origin) * source.column;
+    if (planar || source.column == scratch.pixel) {
       copy_floats(from, dst + begin * scratch.pixel, (end - begin) * scratch.pixel);
     } else {
-      for (int64_t i = begin; i < end; ++i, from += c.source.column) {
+      for (int64_t i = begin; i < end; ++i, from += source.column) {
         copy_floats(from, dst + i * scratch.pixel, scratch.pixel);
       }
     }
@@ -210,33 +210,32 @@ void copy_row(const RowConv& c, const Scratch& scratch, bool planar, const float
 
 /// Whether no output reads padding and neighbouring columns lie next to each other: tiles may then
 /// read the source itself.
-bool is_direct(const RowConv& c, const Scratch& scratch) {
-  const IgemmAxis &y = c.shape.axis[1], &x = c.shape.axis[2];
+bool is_direct(const IgemmShape& s, const RowConvSource& source, const Scratch& scratch) {
+  const IgemmAxis &y = s.axis[1], &x = s.axis[2];
   const auto inside = [](const IgemmAxis& axis) {
     return axis.origin >= 0 &&
            axis.origin + (axis.out - 1) * axis.stride + (axis.taps - 1) * axis.step < axis.in;
   };
-  return inside(y) && inside(x) && (x.in == 1 || c.source.column == scratch.pixel);
+  return inside(y) && inside(x) && (x.in == 1 || source.column == scratch.pixel);
 }
 
-/// Output rows [first, first + rows) of image `n`.
-void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const float* src,
-              float* dst, float* memory) {
-  const IgemmShape& s = c.shape;
+void run_band(const RowConv& c, const RowBand& band, const float* src, float* dst, float* memory) {
+  const IgemmShape s = row_band_shape(c.shape, band);
   const IgemmAxis &y = s.axis[1], &x = s.axis[2];
   const bool planar = c.source.column == 1 && s.ic > 1;
-  const Scratch scratch(s, planar, rows);
-  src += n * c.source.image;
+  const Scratch scratch(s, planar, band.rows);
+  src += band.image * c.source.image;
   const float* from = memory;
   int64_t row_step = scratch.row, line_step = scratch.line();
-  if (is_direct(c, scratch)) {
-    from = src + (first * y.stride + y.origin) * c.source.row + x.origin * c.source.column;
+  if (is_direct(s, c.source, scratch)) {
+    from = src + (band.row * y.stride + y.origin) * c.source.row + x.origin * c.source.column;
     row_step = c.source.row;
     line_step = c.source.channel;
   } else {
-    const int64_t input_rows = (rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
+    const int64_t input_rows = (band.rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
     for (int64_t r = 0; r < input_rows; ++r) {
-      copy_row(c, scratch, planar, src, first * y.stride + y.origin + r, memory + r * scratch.row);
+      copy_row(s, c.source, scratch, planar, src, band.row * y.stride + y.origin + r,
+               memory + r * scratch.row);
     }
   }
   const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
@@ -250,7 +249,8 @@ void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const fl
   tile.dst_pixel = s.dst_pixel;
   tile.lo = c.epilogue.lo;
   tile.hi = c.epilogue.hi;
-  const int64_t first_pixel = (n * y.out + first) * x.out;
+  const int64_t line = c.shape.axis[2].out;
+  const int64_t first_pixel = (band.image * y.out + band.row) * line + band.column;
   const int64_t share = row_direct::shared_pixels(s, c.source, lanes);
   // Of pixels that share a vector; out of the loop, since small images are all divisions otherwise.
   const Parts groups(x.out / share, kRowTileRows);
@@ -258,7 +258,7 @@ void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const fl
   const auto run_row = [&](int64_t r, const auto& functions, int64_t column) {
     const auto run_tile_at = [&](int64_t pixel, int64_t count) {
       tile.a = from + r * y.stride * row_step + pixel * x.stride * scratch.pixel;
-      tile.dst = dst + (first_pixel + r * x.out + pixel) * s.dst_pixel + column;
+      tile.dst = dst + (first_pixel + r * line + pixel) * s.dst_pixel + column;
       functions[static_cast<size_t>(count - 1)](tile);
     };
     for (int64_t i = 0, pixel = 0; i < groups.count; pixel += groups.size(i++) * share) {
@@ -280,18 +280,16 @@ void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const fl
     tile.bias = bias;
     tile.order = order;
     tile.columns = s.oc;
-    for (int64_t r = 0; r < rows; ++r) run_row(r, kSharedTiles[share / 4], 0);
+    for (int64_t r = 0; r < band.rows; ++r) run_row(r, kSharedTiles[share / 4], 0);
   }
   for (int64_t column = 0; share == 1 && column < s.oc; column += 2 * lanes) {
     const int vectors = s.oc - column > lanes ? 2 : 1;
     tile.w = c.packed + column * s.depth();
     tile.bias = c.epilogue.bias + column;
     tile.columns = std::min(s.oc - column, 2 * lanes);
-    for (int64_t r = 0; r < rows; ++r) run_row(r, kTiles[vectors - 1], column);
+    for (int64_t r = 0; r < band.rows; ++r) run_row(r, kTiles[vectors - 1], column);
   }
-  if (!c.epilogue.has_tail()) return;
-  apply_tail_rows(c.epilogue, first_pixel, rows * x.out, s.dst_pixel, 0,
-                  dst + first_pixel * s.dst_pixel, s.oc);
+  apply_row_band_tail(c, band, dst);
 }
 
 int64_t vector_lanes() { return static_cast<int64_t>(hn::Lanes(D())); }

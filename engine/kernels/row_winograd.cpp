@@ -195,13 +195,12 @@ HWY_INLINE void transform_output(const float* sums, const float* bias, V lo, V h
 }
 
 template <class T>
-void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const float* src,
-              float* dst, float* memory) {
-  const IgemmShape& s = c.shape;
+void run_band(const RowConv& c, const RowBand& band, const float* src, float* dst, float* memory) {
+  const IgemmShape s = row_band_shape(c.shape, band);
   const WinogradAxis& form = *c.winograd;
   const IgemmAxis &y = s.axis[1], &x = s.axis[2];
   const Panels panels{vector_lanes(), s.oc};
-  const Scratch scratch(s, form, panels.lanes, rows);
+  const Scratch scratch(s, form, panels.lanes, band.rows);
   float* columns = memory;
   float* planes = columns + scratch.columns;
   float* inputs = planes + round_up(scratch.planes, 16);
@@ -209,10 +208,10 @@ void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const fl
   // What transforms read of tiles that there are not.
   std::fill_n(planes, scratch.planes, 0.0f);
 
-  src += n * c.source.image;
-  const int64_t input_rows = (rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
+  src += band.image * c.source.image;
+  const int64_t input_rows = (band.rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
   for (int64_t r = 0; r < input_rows; ++r) {
-    const int64_t row = first * y.stride + y.origin + r;
+    const int64_t row = band.row * y.stride + y.origin + r;
     float* to = inputs + r * scratch.row;
     if (row < 0 || row >= y.in) {
       std::fill_n(to, scratch.row, 0.0f);
@@ -224,7 +223,8 @@ void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const fl
     }
   }
 
-  const int64_t first_pixel = (n * y.out + first) * x.out;
+  const int64_t line = c.shape.axis[2].out;
+  const int64_t first_pixel = (band.image * y.out + band.row) * line + band.column;
   const Parts blocks(scratch.tiles, row_winograd::kBlockTiles);
   const D d;
   const V lo = hn::Set(d, c.epilogue.lo), hi = hn::Set(d, c.epilogue.hi);
@@ -233,9 +233,9 @@ void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const fl
     const int64_t width = panels.vectors(panel) * panels.lanes;
     const int64_t channels = std::min(s.oc - column, width);
     const float* weights = c.packed + column * scratch.inputs * y.taps * s.ic;
-    for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t r = 0; r < band.rows; ++r) {
       const float* from = inputs + r * y.stride * scratch.row;
-      float* to = dst + (first_pixel + r * x.out) * s.dst_pixel + column;
+      float* to = dst + (first_pixel + r * line) * s.dst_pixel + column;
       int64_t left = x.out;
       for (int64_t i = 0; i < blocks.count; from += blocks.size(i++)) {
         multiply_block<T>(s, form, scratch, from, weights, panels.vectors(panel), blocks.size(i),
@@ -249,9 +249,7 @@ void run_band(const RowConv& c, int64_t n, int64_t first, int64_t rows, const fl
       }
     }
   }
-  if (!c.epilogue.has_tail()) return;
-  apply_tail_rows(c.epilogue, first_pixel, rows * x.out, s.dst_pixel, 0,
-                  dst + first_pixel * s.dst_pixel, s.oc);
+  apply_row_band_tail(c, band, dst);
 }
 
 template <size_t... kForms>

@@ -270,6 +270,13 @@ HWY_INLINE void transform_axis(D d, const V* x, V* y) {
   transform_axis_groups<Transform>(d, x, y, std::make_integer_sequence<int, Transform::kGroups>());
 }
 
+/// The transforms of a form's two axes.
+template <class AxisY, class AxisX>
+struct Form {
+  using Y = AxisY;
+  using X = AxisX;
+};
+
 }  // namespace plica::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

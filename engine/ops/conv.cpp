@@ -1,6 +1,7 @@
 #include "engine/ops/conv.h"
 
 #include <algorithm>
+#include <numeric>
 #include <sstream>
 #include <utility>
 
@@ -9,7 +10,6 @@
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
-#include "engine/kernels/conv_padding.h"
 #include "engine/ops/conv_step.h"
 #include "engine/ops/weights.h"
 
@@ -355,19 +355,14 @@ void Conv::plan(StepBuilder& builder) const {
                      .dst_size = g.out[i]};
   }
   make_planes_rows(shape);
-  std::vector<IgemmPhase> phases;
-  for (ConvPart& part : without_padding(chosen_for(builder, shape), builder.rounding())) {
-    IgemmPhase phase;
-    phase.shape = part.shape;
-    phase.shape.n = shape.n;
-    phase.weights.oc_stride = shape.ic * g.taps();
-    phase.weights.ic_stride = g.taps();
-    phase.weights.group_stride = shape.oc * phase.weights.oc_stride;
-    if (part.shape.taps() < shape.taps()) phase.key = concat(" taps ", part.taps);
-    phase.tap_offset = std::move(part.taps);
-    phases.push_back(std::move(phase));
-  }
-  plan_phases(builder, g, std::move(phases));
+  IgemmPhase whole;
+  whole.shape = shape;
+  whole.weights.oc_stride = shape.ic * g.taps();
+  whole.weights.ic_stride = g.taps();
+  whole.weights.group_stride = shape.oc * whole.weights.oc_stride;
+  whole.tap_offset.resize(static_cast<size_t>(g.taps()));
+  std::iota(whole.tap_offset.begin(), whole.tap_offset.end(), 0);
+  plan_phases(builder, g, without_padding(builder, whole));
 }
 
 namespace {

@@ -11,6 +11,7 @@
 #include "engine/base/fail.h"
 #include "engine/graph/step_builder.h"
 #include "engine/kernels/conv_method.h"
+#include "engine/kernels/conv_padding.h"
 #include "engine/kernels/igemm_kernel.h"
 #include "engine/kernels/row_conv.h"
 #include "engine/kernels/row_winograd.h"
@@ -137,6 +138,25 @@ class PhasePacker {
 inline IgemmShape chosen_for(const StepBuilder& builder, IgemmShape shape) {
   if (builder.batch_invariant()) shape.n = std::min<int64_t>(shape.n, 1);
   return shape;
+}
+
+/// What of a phase reads more than padding.
+inline std::vector<IgemmPhase> without_padding(const StepBuilder& builder,
+                                               const IgemmPhase& phase) {
+  std::vector<IgemmPhase> phases;
+  for (const ConvPart& part :
+       without_padding(chosen_for(builder, phase.shape), builder.rounding())) {
+    IgemmPhase next = phase;
+    next.shape = part.shape;
+    next.shape.n = phase.shape.n;
+    next.tap_offset.clear();
+    for (const int64_t tap : part.taps) {
+      next.tap_offset.push_back(phase.tap_offset[static_cast<size_t>(tap)]);
+    }
+    if (next.tap_offset != phase.tap_offset) next.key = concat(" taps ", next.tap_offset);
+    phases.push_back(std::move(next));
+  }
+  return phases;
 }
 
 /// Emits the step for operands whose layout has been declared. `bias` has one entry per output

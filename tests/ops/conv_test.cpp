@@ -315,6 +315,17 @@ TEST_CASE("transposed convolution of many channels", "[conv]") {
   CHECK((plan.steps.at(1).kernel_name == "winograd 3x3") == (kernel == 4));
 }
 
+TEST_CASE("transposed convolution of few pixels leaves out what meets none", "[conv]") {
+  // The first layer of a generator: each output pixel is one product.
+  const int64_t batch = GENERATE(1, 3);
+  const auto one = make_graph<ConvTranspose>(
+      {{batch, 100, 1, 1}, {100, 72, 4, 4}, full_epilogue(72, relu())}, {.has_bias = true});
+  check(one, kWinogradError);
+  check(make_graph<ConvTranspose>({{batch, 90, 2, 3}, {90, 40, 5, 5}},
+                                  {.padding = {1}, .has_bias = true}));
+  check(make_graph<ConvTranspose>({{batch, 40, 2}, {40, 40, 9}}, {.stride = {2}}));
+}
+
 TEST_CASE("transposed convolution in one and three dimensions", "[conv]") {
   check(make_graph<ConvTranspose>({{2, 5, 9}, {5, 7, 4}}, {.stride = {2}, .padding = {1}}));
   check(make_graph<ConvTranspose>({{5, 9}, {5, 7, 4}}, {.stride = {5}}));

@@ -109,6 +109,31 @@ TEST_CASE("Winograd along rows gives a sample the bits that it has alone", "[row
   });
 }
 
+TEST_CASE("rows are cut where images have too few of them for the threads", "[row_conv]") {
+  using test::Net;
+  const int64_t taps = GENERATE(80, 7);
+  const int64_t channels = taps == 80 ? 2 : 8;
+  Net net;
+  const Shape shape{1, channels, 1001};
+  Value* x = net.input({1, channels, 1001});
+  net.graph.add_output(
+      net.op("aten.conv1d.default", {{"input", Net::ref(x)},
+                                     {"weight", Net::ref(net.constant({40, channels, taps}))},
+                                     {"bias", Net::ref(net.constant({40}))},
+                                     {"stride", std::vector<Dim>{taps == 80 ? 4 : 1}},
+                                     {"padding", std::vector<Dim>{3}}}));
+  const Array input = random_array(shape, 9);
+  const Array expected = evaluate(net.graph, {input})[0];
+  test::for_each_target([&] {
+    CHECK(kernel_of(net.graph, shape) == (taps == 80 ? "row_conv" : "row_winograd"));
+    const Array y = run_planned(net.graph, {input})[0];
+    CHECK(test::relative_error(y, expected) < kWinogradError);
+    for (const int threads : {2, 3, 4, 7}) {
+      CHECK(run_planned(net.graph, {input}, {.threads = threads})[0].data == y.data);
+    }
+  });
+}
+
 TEST_CASE("Winograd along rows has every epilogue", "[row_conv]") {
   const First f{3, 40, 7, 2, 37, 83, 3};
   test::Net net = net_of(f);
