@@ -48,19 +48,22 @@ class ConvLines final : public Kernel, public RowSummer {
       const int64_t channels = output_channels(s);
       const int64_t chunks = std::max<int64_t>(channels / share_, 1);
       const bool by_channels =
-          chunks >= team.size() && shares_channels(lines * s.axis[2].out, team.size());
-      const int64_t tasks = std::min(by_channels ? chunks : lines, wanted);
-      team.for_each(tasks, [&](int64_t task, int worker) {
+          chunks >= team.size() &&
+          shares_channels(lines * s.axis[2].out, team.size(), weights_beside(s));
+      // Few lines are cut, so that all threads get as much; whole ones where that is so anyway.
+      const bool uneven = lines < wanted && lines % team.size() != 0;
+      const int64_t line_tasks = by_channels ? 1 : std::min(lines, wanted);
+      const int64_t pieces = by_channels ? std::min(chunks, wanted)
+                             : uneven    ? std::min<int64_t>(chunks, team.size())
+                                         : 1;
+      team.for_each(line_tasks * pieces, [&](int64_t task, int worker) {
         std::byte* scratch = args.workspace + static_cast<size_t>(worker) * scratch_bytes_;
-        if (!by_channels) {
-          run_lines(part, args, scratch,
-                    {task * lines / tasks, (task + 1) * lines / tasks, 0, channels});
-          return;
-        }
+        const auto line = [&](int64_t i) { return i * lines / line_tasks; };
         const auto channel = [&](int64_t i) {
-          return i == tasks ? channels : i * chunks / tasks * share_;
+          return i == pieces ? channels : i * chunks / pieces * share_;
         };
-        run_lines(part, args, scratch, {0, lines, channel(task), channel(task + 1)});
+        const int64_t i = task / pieces, piece = task % pieces;
+        run_lines(part, args, scratch, {line(i), line(i + 1), channel(piece), channel(piece + 1)});
       });
     }
     tail_.run(args.out[0], team);
@@ -88,6 +91,13 @@ class ConvLines final : public Kernel, public RowSummer {
   struct Region {
     int64_t begin, end, first, last;
   };
+
+  /// Of a product of pixels before or after: as many channels as these, or, in blocks that widen
+  /// images for convolutions of single channels, a sixth.
+  static int64_t weights_beside(const IgemmShape& s) {
+    const int64_t channels = output_channels(s), most = channels * channels;
+    return s.ic == 1 ? most / 6 : most;
+  }
 
   void run_lines(const IgemmPart& part, const KernelArgs& args, std::byte* scratch,
                  const Region& region) const {

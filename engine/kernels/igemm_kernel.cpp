@@ -25,8 +25,9 @@ Split split_panels(const IgemmShape& shape, IgemmTile tile, int threads) {
   const int64_t panels = ceil_div(shape.oc, tile.panel), wanted = threads * kBlocksPerThread;
   const int64_t least = ceil_div(shape.rows(), igemm_max_rows(shape));
   Split split{least, std::min(panels, ceil_div(wanted, shape.groups)), shape.groups, true};
-  const bool uneven = panels * shape.groups % threads != 0;
-  if (uneven && panels * shape.groups < 2 * wanted) {
+  const int64_t all = panels * shape.groups;
+  const bool uneven = 10 * round_up(all, threads) > 11 * all;
+  if (uneven) {
     split.row_blocks = std::clamp<int64_t>(shape.rows() / tile.rows, least, least * threads);
   }
   return split;
@@ -40,7 +41,13 @@ Split split(const IgemmShape& shape, IgemmTile tile, int threads) {
   const int64_t blocks_per_thread = gathers ? 1 : 3;
   const int64_t rows = shape.rows(), panels = ceil_div(shape.oc, tile.panel);
   if (rows == 0 || panels == 0) return {};
-  if (!gathers && shares_channels(rows, threads)) return split_panels(shape, tile, threads);
+  const int64_t weights = shape.depth() * shape.oc * shape.groups;
+  if (!gathers && shares_channels(rows, threads, weights)) {
+    return split_panels(shape, tile, threads);
+  }
+  if (!gathers && has_few_pixels(rows, threads)) {
+    return {round_up(ceil_div(rows, igemm_max_rows(shape)), threads), 1, shape.groups};
+  }
   Split best{ceil_div(rows, igemm_max_rows(shape)), 1, shape.groups};
   const int64_t wanted = threads == 1 ? 1 : threads * blocks_per_thread;
   if (best.tasks() >= wanted) return best;

@@ -18,6 +18,8 @@ struct Processor {
   WeightCost weight_cost;
   /// Bytes of weights that many reads in turn find near enough not to wait for.
   size_t near_weights;
+  /// Bytes of a layer's weights that each thread may read for itself where it has few pixels.
+  size_t common_weights;
 };
 
 /// The one that this runs on.
