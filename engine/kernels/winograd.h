@@ -8,13 +8,13 @@
 namespace plica {
 
 /// Winograd's F(m, r) along one axis: `out` outputs of `taps` taps; an axis of one tap has F(1, 1).
-/// With stride 2, even and odd inputs are convolved with half the taps each, by F(m, r / 2), and
-/// their products at a point are summed.
+/// With stride s, every s-th inputs and taps are a convolution of their own, by F(m, r / s), and
+/// the products of all s at a point are summed.
 struct WinogradAxis {
   int64_t out = 1, taps = 1, stride = 1;
   /// What sums of products are for, and outputs are computed from.
   constexpr int64_t points() const { return out + (taps + stride - 1) / stride - 1; }
-  /// As many as inputs. Where odd inputs have a tap less, they have no product at infinity.
+  /// As many as inputs. Those that have a tap less than others have no product at infinity.
   constexpr int64_t products() const { return (out - 1) * stride + taps; }
   /// Of weights: a single tap of odd inputs is the same at all points.
   constexpr int64_t matrices() const {
