@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "engine/base/fail.h"
@@ -153,17 +154,53 @@ Constant Constant::scaled(int64_t axis, std::vector<double> factor) const {
   return result;
 }
 
+namespace {
+
+/// Of axis `axis` of a row-major tensor that is split into `view`, the axis of the view along which
+/// alone `factors` differ, and those; nothing if there is none.
+std::optional<std::pair<int64_t, std::vector<double>>> factors_of_view(
+    const Shape& shape, int64_t axis, const std::vector<double>& factors, const Shape& view) {
+  const int64_t behind =
+      element_count({shape.begin() + axis + 1, shape.end()});  // elements of an entry of the axis
+  const auto count = static_cast<int64_t>(factors.size());
+  int64_t inner = element_count(view);
+  for (size_t i = 0; i < view.size(); ++i) {
+    inner /= view[i];
+    // Entries of the axis from one of the view's to the next.
+    if (inner % behind != 0 || inner / behind * view[i] > count) continue;
+    const int64_t step = inner / behind;
+    std::vector<double> own(static_cast<size_t>(view[i]));
+    for (int64_t k = 0; k < view[i]; ++k) own[static_cast<size_t>(k)] = factors[k * step];
+    bool alone = count % (step * view[i]) == 0;
+    for (int64_t k = 0; alone && k < count; ++k) alone = factors[k] == own[k / step % view[i]];
+    if (alone) return std::pair{static_cast<int64_t>(i), std::move(own)};
+  }
+  return {};
+}
+
+}  // namespace
+
 Constant Constant::rearranged(const Shape& view, const std::vector<int64_t>& axes,
                               Shape shape) const {
   require(element_count(view) == count() && element_count(shape) == count() &&
               axes.size() == view.size(),
           ErrorCode::kInternal, "rearranged: sizes do not match");
-  if (!factors_.empty() || view_shape_ != shape_ ||
-      !satisfies({view_shape_, view_strides_}, Layout::kRowMajor)) {
-    return from_doubles(shape_, to_doubles()).rearranged(view, axes, std::move(shape));
+  bool in_place =
+      view_shape_ == shape_ && satisfies({view_shape_, view_strides_}, Layout::kRowMajor);
+  std::vector<Factor> factors;
+  for (const Factor& factor : factors_) {
+    if (!in_place || count() == 0) break;
+    auto own = factors_of_view(shape_, factor.axis, *factor.values, view);
+    in_place = own.has_value();
+    if (!in_place) break;
+    const auto at = std::find(axes.begin(), axes.end(), own->first) - axes.begin();
+    for (const Factor& other : factors) in_place = in_place && other.axis != at;
+    factors.push_back({at, std::make_shared<const std::vector<double>>(std::move(own->second))});
   }
+  if (!in_place) return from_doubles(shape_, to_doubles()).rearranged(view, axes, std::move(shape));
   const Strides strides = row_major(view).strides;
   Constant result = *this;
+  result.factors_ = std::move(factors);
   result.shape_ = std::move(shape);
   result.view_shape_.clear();
   result.view_strides_.clear();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,6 +31,8 @@ struct IgemmPhase {
   std::vector<int64_t> tap_offset;
   double scale = 1;  ///< Of all weights.
   std::string key;   ///< Tells which taps of the weights these are; empty for all.
+  /// The constant is [ic, oc, taps...], with one group.
+  bool inputs_first = false;
 };
 
 /// Strides of a tensor [N, C, spatial...] or, unbatched, [C, spatial...] with the channels fastest.
@@ -76,6 +79,20 @@ inline const float* read_weights(const Constant& constant, double scale,
     for (size_t i = 0; i < values.size(); ++i) scratch[i] = static_cast<float>(scale * values[i]);
   }
   return scratch.data();
+}
+
+/// The same phase of a constant whose output channels come first, so that it can be read in pieces.
+inline std::pair<IgemmPhase, Constant> outputs_first(IgemmPhase phase, const Constant& constant) {
+  if (!phase.inputs_first) return {std::move(phase), constant};
+  Shape shape = constant.shape();
+  std::vector<int64_t> axes(shape.size());
+  std::iota(axes.begin(), axes.end(), 0);
+  std::swap(axes[0], axes[1]);
+  const Shape view = shape;
+  std::swap(shape[0], shape[1]);
+  phase.weights.ic_stride = constant.count() / (shape[0] * shape[1]);
+  phase.weights.oc_stride = phase.weights.ic_stride * shape[1];
+  return {std::move(phase), constant.rearranged(view, axes, shape)};
 }
 
 /// Packs the weights of a phase, large ones piece by piece: that bounds what is in memory twice,
@@ -180,7 +197,8 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
     const IgemmShape& shape = phases[i].shape;
     const std::string key = concat(method->name(), " ", i, " of ", phases.size(), phases[i].key);
     builder.take_spare(static_cast<int64_t>(method->packed_size(shape) * sizeof(float)));
-    const PhasePacker packer(method, phases[i], constant_weight(builder, 1));
+    auto [phase, constant] = outputs_first(phases[i], constant_weight(builder, 1));
+    const PhasePacker packer(method, std::move(phase), std::move(constant));
     PackedWeights packed =
         builder.pack_later(key, method->packed_size(shape), packer.pieces(), packer);
     const std::string bias_key = concat(method->name(), " bias");

@@ -175,6 +175,7 @@ void ConvTranspose::plan(StepBuilder& builder) const {
         phase.weights.oc_stride = g.taps();
         phase.weights.ic_stride = g.oc_per_group() * g.taps();
         phase.weights.group_stride = g.ic_per_group() * phase.weights.ic_stride;
+        phase.inputs_first = g.groups == 1;
         for (int64_t kz : z.taps) {
           for (int64_t ky : y.taps) {
             for (int64_t kx : x.taps) {

@@ -1,5 +1,6 @@
 #include "engine/ops/linear.h"
 
+#include <algorithm>
 #include <memory>
 #include <sstream>
 #include <utility>
@@ -123,6 +124,31 @@ bool Linear::fold_output_affine(Graph& graph, Node& node, const Affine& affine, 
   return true;
 }
 
+// Some rows of the weight at a time, which may be large.
+void Linear::add_response(const Constant& weight, const std::vector<double>& input,
+                          std::vector<double>& sum) const {
+  constexpr int64_t kElements = 1 << 16;
+  const int64_t rows = weight.shape()[0], columns = weight.shape()[1];
+  const int64_t most = std::max<int64_t>(kElements / std::max<int64_t>(columns, 1), 1);
+  const int64_t step = weight.has_rows() ? most : rows;
+  for (int64_t begin = 0, end; begin < rows; begin = end) {
+    end = std::min(rows, begin + step);
+    const Constant part = weight.has_rows() ? weight.rows(begin, end) : weight;
+    const std::vector<double> values = part.to_doubles();
+    for (int64_t i = 0; i < end - begin; ++i) {
+      for (int64_t j = 0; j < columns; ++j) {
+        const int64_t row = begin + i;
+        const double w = values[i * columns + j];
+        if (attributes_.weight_is_kn) {
+          sum[j] += attributes_.alpha * (w * input[row]);
+        } else {
+          sum[row] += attributes_.alpha * (w * input[j]);
+        }
+      }
+    }
+  }
+}
+
 // y = alpha w (scale * x + shift) + beta b
 bool Linear::fold_input_affine(Graph& graph, Node& node, const Affine& affine, std::string& why) {
   const Constant* weight = foldable_weight(node, why);
@@ -135,11 +161,7 @@ bool Linear::fold_input_affine(Graph& graph, Node& node, const Affine& affine, s
   const int64_t n = weight->shape()[output_axis()];
   std::vector<double> sum(static_cast<size_t>(n));
   if (!all_zero(affine.shift)) {
-    const std::vector<double> shifted = weight->scaled(input_axis, affine.shift).to_doubles();
-    const int64_t k = affine.channels();
-    for (int64_t i = 0; i < n * k; ++i) {
-      sum[attributes_.weight_is_kn ? i % n : i / k] += attributes_.alpha * shifted[i];
-    }
+    add_response(*weight, affine.shift, sum);
     if (attributes_.has_bias && attributes_.beta != 0) {
       const std::vector<double> old = constant_input(node, 2)->to_doubles();
       for (int64_t c = 0; c < n; ++c) sum[c] += attributes_.beta * old[old.size() == 1 ? 0 : c];

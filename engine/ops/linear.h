@@ -38,6 +38,9 @@ class Linear : public Op {
  protected:
   /// Null with `why` set unless weight and bias are constants and x and y are matrices.
   const Constant* foldable_weight(const Node& node, std::string& why) const;
+  /// sum += alpha * weight * input
+  void add_response(const Constant& weight, const std::vector<double>& input,
+                    std::vector<double>& sum) const;
   void set_bias(Graph& graph, Node& node, Constant bias);
   size_t output_axis() const { return attributes_.weight_is_kn ? 1 : 0; }
 

@@ -1,6 +1,7 @@
 #include "engine/graph/graph.h"
 
 #include <catch2/catch_test_macros.hpp>
+#include <numeric>
 
 #include "engine/base/fail.h"
 
@@ -31,6 +32,30 @@ TEST_CASE("a constant applies its factors when it is read") {
   CHECK(w.to_doubles() == std::vector<double>{1, 2, 3, 4, 5, 6});
   const Constant turned = w.rearranged({2, 3}, {1, 0}, {6});
   CHECK(turned.to_floats() == std::vector<float>{1, 4, 2, 5, 3, 6});
+}
+
+TEST_CASE("a constant is rearranged with its factors") {
+  std::vector<float> values(2 * 6 * 2);
+  std::iota(values.begin(), values.end(), 1.0f);
+  const Constant w = Constant::from_floats({2, 6, 2}, values);
+  const std::vector<double> alike{3, 3, 5, 5, 7, 7}, apart{3, 4, 5, 6, 7, 8},
+      inner{3, 5, 3, 5, 3, 5};
+  for (const auto& factors : {alike, apart, inner}) {
+    const Constant scaled = w.scaled(0, {2, 10}).scaled(1, factors).scaled(2, {1, 0.5});
+    const Constant plain = Constant::from_doubles({2, 6, 2}, scaled.to_doubles());
+    const auto turn = [](const Constant& constant) {
+      return constant.rearranged({2, 3, 2, 2}, {0, 2, 1, 3}, {2, 12});
+    };
+    CHECK(turn(scaled).to_doubles() == turn(plain).to_doubles());
+    CHECK(turn(scaled).rows(1, 2).to_doubles() == turn(plain).rows(1, 2).to_doubles());
+    // Nothing is copied but where factors differ along what has been split.
+    CHECK(turn(scaled).same_memory(w) == (factors != apart));
+    const auto exchange = [](const Constant& constant) {
+      return constant.rearranged({2, 6, 2}, {1, 0, 2}, {6, 2, 2});
+    };
+    CHECK(exchange(scaled).to_doubles() == exchange(plain).to_doubles());
+    CHECK(exchange(scaled).same_memory(w));
+  }
 }
 
 TEST_CASE("rows of a constant are those of its elements") {

@@ -326,6 +326,12 @@ TEST_CASE("transposed convolution of few pixels leaves out what meets none", "[c
   check(make_graph<ConvTranspose>({{batch, 40, 2}, {40, 40, 9}}, {.stride = {2}}));
 }
 
+TEST_CASE("transposed convolution with weights that are read in pieces", "[conv]") {
+  const auto graph = make_graph<ConvTranspose>({{1, 130, 3, 4}, {130, 140, 3, 4}},
+                                               {.stride = {2}, .padding = {1}, .has_bias = true});
+  check(graph, kWinogradError);
+}
+
 TEST_CASE("transposed convolution in one and three dimensions", "[conv]") {
   check(make_graph<ConvTranspose>({{2, 5, 9}, {5, 7, 4}}, {.stride = {2}, .padding = {1}}));
   check(make_graph<ConvTranspose>({{5, 9}, {5, 7, 4}}, {.stride = {5}}));
