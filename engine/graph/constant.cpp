@@ -185,12 +185,11 @@ Constant Constant::rearranged(const Shape& view, const std::vector<int64_t>& axe
   require(element_count(view) == count() && element_count(shape) == count() &&
               axes.size() == view.size(),
           ErrorCode::kInternal, "rearranged: sizes do not match");
-  bool in_place =
-      view_shape_ == shape_ && satisfies({view_shape_, view_strides_}, Layout::kRowMajor);
+  bool in_place = view_shape_ == shape_ && (count() > 0 || factors_.empty()) &&
+                  satisfies({view_shape_, view_strides_}, Layout::kRowMajor);
   std::vector<Factor> factors;
-  for (const Factor& factor : factors_) {
-    if (!in_place || count() == 0) break;
-    auto own = factors_of_view(shape_, factor.axis, *factor.values, view);
+  for (size_t i = 0; in_place && i < factors_.size(); ++i) {
+    auto own = factors_of_view(shape_, factors_[i].axis, *factors_[i].values, view);
     in_place = own.has_value();
     if (!in_place) break;
     const auto at = std::find(axes.begin(), axes.end(), own->first) - axes.begin();

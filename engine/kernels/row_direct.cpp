@@ -36,7 +36,7 @@ struct Scratch {
     pixel = planar ? 1 : s.ic;
     width = (x.out - 1) * x.stride + x.taps;
     row = width * pixel;
-    rows = (band - 1) * y.stride + (y.taps - 1) * y.step + 1;
+    rows = rows_spanned(y, band);
     run = x.taps * pixel;
   }
 };
@@ -170,41 +170,17 @@ constexpr std::array<TileFn, kRowTileRows> kTiles[2] = {tile_functions<1>(RowCou
 constexpr std::array<TileFn, kRowTileRows> kSharedTiles[2] = {
     shared_tile_functions<2>(RowCounts()), shared_tile_functions<4>(RowCounts())};
 
-HWY_INLINE void copy_floats(const float* HWY_RESTRICT src, float* HWY_RESTRICT dst, int64_t count) {
-  const D d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::LoadU(d, src + i), d, dst + i);
-  if (i < count) {
-    const auto left = static_cast<size_t>(count - i);
-    hn::StoreN(hn::LoadN(d, src + i, left), d, dst + i, left);
-  }
-}
-
 /// Input row `row` of image `src`, which may be outside, to every line's row of `dst`.
-void copy_row(const IgemmShape& s, const RowConvSource& source, const Scratch& scratch, bool planar,
+void copy_row(const IgemmShape& s, const RowConvSource& source, const Scratch& scratch,
               const float* src, int64_t row, float* dst) {
-  const IgemmAxis &y = s.axis[1], &x = s.axis[2];
-  // Columns of scratch [begin, end) are inside.
-  const int64_t begin = std::clamp<int64_t>(-x.origin, 0, scratch.width);
-  const int64_t end = std::clamp<int64_t>(x.in - x.origin, begin, scratch.width);
-  const bool inside = row >= 0 && row < y.in;
+  const bool inside = row >= 0 && row < s.axis[1].in;
   for (int64_t line = 0; line < scratch.lines; ++line, dst += scratch.line()) {
-    if (!inside) {
-      std::fill_n(dst, scratch.row, 0.0f);
-      continue;
-    }
-    std::fill_n(dst, begin * scratch.pixel, 0.0f);
-    const float* from =
-        src + line * source.channel + row * source.row + (begin + x.origin) * source.column;
-    if (planar || source.column == scratch.pixel) {
-      copy_floats(from, dst + begin * scratch.pixel, (end - begin) * scratch.pixel);
+    if (inside) {
+      const float* from = src + line * source.channel + row * source.row;
+      copy_columns(s.axis[2], scratch.width, scratch.pixel, from, source.column, dst);
     } else {
-      for (int64_t i = begin; i < end; ++i, from += source.column) {
-        copy_floats(from, dst + i * scratch.pixel, scratch.pixel);
-      }
+      std::fill_n(dst, scratch.row, 0.0f);
     }
-    std::fill_n(dst + end * scratch.pixel, (scratch.width - end) * scratch.pixel, 0.0f);
   }
 }
 
@@ -232,9 +208,8 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
     row_step = c.source.row;
     line_step = c.source.channel;
   } else {
-    const int64_t input_rows = (band.rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
-    for (int64_t r = 0; r < input_rows; ++r) {
-      copy_row(s, c.source, scratch, planar, src, band.row * y.stride + y.origin + r,
+    for (int64_t r = 0; r < scratch.rows; ++r) {
+      copy_row(s, c.source, scratch, src, band.row * y.stride + y.origin + r,
                memory + r * scratch.row);
     }
   }

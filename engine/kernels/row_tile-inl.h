@@ -1,14 +1,19 @@
-// The register tile of convolutions that read rows of few channels.
+// What convolutions that read rows of few channels share: how rows are copied, the register tile.
 
-#include <array>
+#include <algorithm>
 #include <cstdint>
-#include <utility>
 
+#include "engine/kernels/igemm.h"
 #include "hwy/highway.h"
 
 #ifndef PLICA_ENGINE_KERNELS_ROW_TILE_ONCE_
 #define PLICA_ENGINE_KERNELS_ROW_TILE_ONCE_
 namespace plica {
+
+/// Input rows that `rows` output rows span, with padding.
+inline int64_t rows_spanned(const IgemmAxis& y, int64_t rows) {
+  return (rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
+}
 
 /// What a register tile sums: `lines` times `runs` times `run` products, in this order.
 struct RowTile {
@@ -38,6 +43,34 @@ inline constexpr int kRowTileRows = 14;
 #else
 inline constexpr int kRowTileRows = 6;
 #endif
+
+HWY_INLINE void copy_floats(const float* HWY_RESTRICT src, float* HWY_RESTRICT dst, int64_t count) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::LoadU(d, src + i), d, dst + i);
+  if (i < count) {
+    const auto left = static_cast<size_t>(count - i);
+    hn::StoreN(hn::LoadN(d, src + i, left), d, dst + i, left);
+  }
+}
+
+/// The `width` columns from the first that outputs read on, of `pixel` floats each, zeros outside:
+/// from a row whose columns lie `column` floats apart to one without gaps.
+inline void copy_columns(const IgemmAxis& x, int64_t width, int64_t pixel, const float* row,
+                         int64_t column, float* dst) {
+  // Columns [begin, end) are inside.
+  const int64_t begin = std::clamp<int64_t>(-x.origin, 0, width);
+  const int64_t end = std::clamp<int64_t>(x.in - x.origin, begin, width);
+  std::fill_n(dst, begin * pixel, 0.0f);
+  const float* from = row + (begin + x.origin) * column;
+  if (column == pixel) {
+    copy_floats(from, dst + begin * pixel, (end - begin) * pixel);
+  } else {
+    for (int64_t i = begin; i < end; ++i, from += column) copy_floats(from, dst + i * pixel, pixel);
+  }
+  std::fill_n(dst + end * pixel, (width - end) * pixel, 0.0f);
+}
 
 /// sum[row][vector] = what `t` says. Inputs of a run lie `step` apart: an integer, or a constant,
 /// which saves a register.

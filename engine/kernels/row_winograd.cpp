@@ -45,10 +45,10 @@ struct Scratch {
   int64_t point;                        // floats of a row of transformed inputs, for one point
   int64_t row;                          // for all of them
   int64_t product, tile;                // floats of sums: of a point, of a tile
+  int64_t input_rows;                   // of the band
   int64_t columns, planes, rows, sums;  // floats of all
 
   Scratch(const IgemmShape& s, const WinogradAxis& form, int64_t vector, int64_t band) {
-    const IgemmAxis& y = s.axis[1];
     tiles = ceil_div(s.axis[2].out, form.out);
     lanes = round_up(tiles, vector);
     inputs = form.products();
@@ -59,11 +59,12 @@ struct Scratch {
     product = 2 * vector;
     tile = form.points() * product;
     columns = round_up(width, 16);
-    planes = inputs * lanes;
-    rows = ((band - 1) * y.stride + (y.taps - 1) * y.step + 1) * row;
+    planes = round_up(inputs * lanes, 16);
+    input_rows = rows_spanned(s.axis[1], band);
+    rows = round_up(input_rows * row, 16);
     sums = std::min(tiles, kBlockTiles) * tile;
   }
-  int64_t floats() const { return columns + round_up(planes, 16) + round_up(rows, 16) + sums; }
+  int64_t floats() const { return columns + planes + rows + sums; }
 };
 
 }  // namespace plica::row_winograd
@@ -80,15 +81,6 @@ using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
 int64_t vector_lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
-
-/// A row of one channel, with its padding, to `columns`.
-void copy_row(const IgemmAxis& x, const Scratch& scratch, const float* row, float* columns) {
-  const int64_t begin = std::clamp<int64_t>(-x.origin, 0, scratch.width);
-  const int64_t end = std::clamp<int64_t>(x.in - x.origin, begin, scratch.width);
-  std::fill_n(columns, begin, 0.0f);
-  std::copy(row + begin + x.origin, row + end + x.origin, columns + begin);
-  std::fill(columns + end, columns + scratch.width, 0.0f);
-}
 
 /// A row of one channel to the factors of its products, for all points.
 template <class T>
@@ -203,14 +195,13 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
   const Scratch scratch(s, form, panels.lanes, band.rows);
   float* columns = memory;
   float* planes = columns + scratch.columns;
-  float* inputs = planes + round_up(scratch.planes, 16);
-  float* sums = inputs + round_up(scratch.rows, 16);
+  float* inputs = planes + scratch.planes;
+  float* sums = inputs + scratch.rows;
   // What transforms read of tiles that there are not.
   std::fill_n(planes, scratch.planes, 0.0f);
 
   src += band.image * c.source.image;
-  const int64_t input_rows = (band.rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
-  for (int64_t r = 0; r < input_rows; ++r) {
+  for (int64_t r = 0; r < scratch.input_rows; ++r) {
     const int64_t row = band.row * y.stride + y.origin + r;
     float* to = inputs + r * scratch.row;
     if (row < 0 || row >= y.in) {
@@ -218,7 +209,8 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
       continue;
     }
     for (int64_t channel = 0; channel < s.ic; ++channel) {
-      copy_row(x, scratch, src + channel * c.source.channel + row * c.source.row, columns);
+      const float* from = src + channel * c.source.channel + row * c.source.row;
+      copy_columns(x, scratch.width, 1, from, c.source.column, columns);
       transform_row<T>(form, scratch, columns, planes, s.ic, to + channel * scratch.lanes);
     }
   }
@@ -347,16 +339,14 @@ void row_winograd_pack(const IgemmShape& shape, const WinogradAxis& form,
     const int64_t first = panel * panels.width(), end = std::min(shape.oc, first + width);
     for (int64_t point = 0; point < form.points(); ++point) {
       const int64_t phases = std::min(form.stride, form.products() - point * form.stride);
-      for (int64_t row = 0; row < shape.axis[1].taps; ++row) {
-        for (int64_t phase = 0; phase < phases; ++phase) {
-          for (int64_t channel = 0; channel < shape.ic; ++channel, packed += width) {
-            const int64_t* offset = weights.tap_offset + row * form.taps;
-            for (int64_t o = first; o < end; ++o) {
-              const float* from =
-                  weights.data + channel * weights.ic_stride + o * weights.oc_stride;
-              packed[o - first] = static_cast<float>(value_at(form, point, phase, from, offset));
-            }
-          }
+      const int64_t depth = shape.axis[1].taps * phases * shape.ic;
+      for (int64_t k = 0; k < depth; ++k, packed += width) {
+        const int64_t row = k / shape.ic / phases, phase = k / shape.ic % phases;
+        const float* from = weights.data + k % shape.ic * weights.ic_stride;
+        const int64_t* offset = weights.tap_offset + row * form.taps;
+        for (int64_t o = first; o < end; ++o) {
+          const double value = value_at(form, point, phase, from + o * weights.oc_stride, offset);
+          packed[o - first] = static_cast<float>(value);
         }
       }
     }

@@ -157,6 +157,14 @@ inline IgemmShape chosen_for(const StepBuilder& builder, IgemmShape shape) {
   return shape;
 }
 
+/// What a method is chosen for, of each phase.
+inline std::vector<IgemmShape> chosen_for(const StepBuilder& builder,
+                                          const std::vector<IgemmPhase>& phases) {
+  std::vector<IgemmShape> shapes;
+  for (const IgemmPhase& phase : phases) shapes.push_back(chosen_for(builder, phase.shape));
+  return shapes;
+}
+
 /// What of a phase reads more than padding.
 inline std::vector<IgemmPhase> without_padding(const StepBuilder& builder,
                                                const IgemmPhase& phase) {
@@ -188,9 +196,8 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
     };
     if (emit_onednn(builder, epilogue, operands, phases[0].shape, from, read, bias)) return;
   }
-  std::vector<IgemmShape> shapes;
-  for (const IgemmPhase& phase : phases) shapes.push_back(chosen_for(builder, phase.shape));
-  const auto method = choose_conv_method(shapes, builder.rounding(), builder.spare_bytes());
+  const auto method =
+      choose_conv_method(chosen_for(builder, phases), builder.rounding(), builder.spare_bytes());
   builder.take_spare(-constant_weight(builder, 1).count() * int64_t{sizeof(float)});
   std::vector<IgemmPart> parts;
   for (size_t i = 0; i < phases.size(); ++i) {

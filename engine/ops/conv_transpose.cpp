@@ -148,12 +148,6 @@ std::vector<Phase> axis_phases(const ConvGeometry& g, size_t i) {
   return phases;
 }
 
-double cost_of(const StepBuilder& builder, const std::vector<IgemmPhase>& phases) {
-  std::vector<IgemmShape> shapes;
-  for (const IgemmPhase& phase : phases) shapes.push_back(chosen_for(builder, phase.shape));
-  return conv_cost(shapes, builder.rounding());
-}
-
 }  // namespace
 
 void ConvTranspose::plan(StepBuilder& builder) const {
@@ -191,7 +185,10 @@ void ConvTranspose::plan(StepBuilder& builder) const {
   for (const IgemmPhase& phase : phases) {
     for (IgemmPhase& part : without_padding(builder, phase)) cut.push_back(std::move(part));
   }
-  if (cost_of(builder, cut) < cost_of(builder, phases)) phases = std::move(cut);
+  const auto cost = [&](const std::vector<IgemmPhase>& parts) {
+    return conv_cost(chosen_for(builder, parts), builder.rounding());
+  };
+  if (cost(cut) < cost(phases)) phases = std::move(cut);
   plan_phases(builder, g, std::move(phases));
 }
 
