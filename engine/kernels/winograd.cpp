@@ -269,6 +269,7 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
     if (residual) ahead.add_outputs(residual, s.residual_pixel, block.tile, end);
     ahead.add_outputs(dst, s.dst_pixel, block.tile, end);
     ahead.add_inputs(src, end, end + block.tiles);
+    ahead.spread(block.panels * kForm.products() * (depth / kGemmUnroll) * pieces.count);
   }
   for (int64_t panel = block.panel; panel < block.panel + block.panels; ++panel) {
     const int vectors = static_cast<int>(panels.vectors(panel));

@@ -44,11 +44,23 @@ class Ahead {
     });
   }
 
-  /// Null at the end, or what comes next: up to `floats` of it.
-  const float* take(int64_t floats) {
+  /// Of all that has been added, a few lines of the cache are to be fetched in each of `turns`
+  /// turns, so that all of it is there after half of them if possible.
+  void spread(int64_t turns) {
+    constexpr int64_t kLine = 16, kMostLines = 4;
+    int64_t floats = 0;
+    for (size_t i = 0; i < count_; ++i) floats += pieces_[i].floats;
+    const int64_t lines = ceil_div(2 * floats, kLine * std::max<int64_t>(turns, 1));
+    step_ = kLine * std::clamp<int64_t>(lines, 1, kMostLines);
+  }
+  /// Floats to go on by in each turn.
+  int64_t step() const { return step_; }
+
+  /// Null at the end, or what comes next, for so many turns.
+  const float* take(int64_t turns) {
     if (piece_ == count_) return nullptr;
     const float* from = pieces_[piece_].from + taken_;
-    taken_ += floats;
+    taken_ += turns * step_;
     if (taken_ >= pieces_[piece_].floats) ++piece_, taken_ = 0;
     return from;
   }
@@ -95,7 +107,7 @@ class Ahead {
   // As many as blocks of a few rows of tiles have.
   std::array<Piece, 96> pieces_;
   size_t count_ = 0, piece_ = 0;
-  int64_t taken_ = 0;
+  int64_t taken_ = 0, step_ = 0;
 };
 
 }  // namespace plica::winograd

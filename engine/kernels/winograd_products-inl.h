@@ -120,8 +120,6 @@ template <class F>
 void multiply_panel(const winograd::Scratch& scratch, const Parts& slices, const Parts& pieces,
                     int vectors, const float* inputs, const float* weights, float* products,
                     winograd::Ahead& ahead) {
-  // A line of the cache for every two channels.
-  constexpr int64_t kAheadStep = 8 * kGemmUnroll;
   const int64_t width = vectors * static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
   const int64_t next_step = ceil_div(kGemmUnroll * width, pieces.count);
   for (int row = 0; row < F::Y::kMatrices; ++row) {
@@ -134,7 +132,7 @@ void multiply_panel(const winograd::Scratch& scratch, const Parts& slices, const
         Fetch fetch{weights + depth * width, next_step};
         for_products<F>(row, column, [&](int64_t product, int64_t point) {
           const int64_t turns = depth / kGemmUnroll * pieces.count;
-          if (const float* other = ahead.take(turns * kAheadStep)) fetch = {other, kAheadStep};
+          if (const float* other = ahead.take(turns)) fetch = {other, ahead.step()};
           multiply(scratch, depth, add, pieces, fetch, vectors,
                    inputs + product * scratch.plane + from, weights,
                    products + point * scratch.product);
