@@ -161,9 +161,10 @@ std::unique_ptr<Candidate> winograd(Data& data, const WinogradForm& form, int64_
   winograd_pack(data.shape, form, data.weights, {.count = data.shape.oc}, packed->floats());
   if (tiles == 0) tiles = winograd_block_tiles(data.shape, form);
   tiles = std::min(tiles, winograd_tiles(data.shape, form));
-  return std::make_unique<Candidate>(data,
-                                     make_winograd(form, {data.part(*packed)}, {}, packed, tiles),
-                                     winograd_bytes_per_thread(form, {data.part(*packed)}, tiles));
+  return std::make_unique<Candidate>(
+      data, make_winograd(form, {data.part(*packed)}, {}, packed, tiles),
+      winograd_shared_bytes(form, {data.part(*packed)}) +
+          winograd_bytes_per_thread(form, {data.part(*packed)}, tiles));
 }
 
 /// Largest difference from the direct one in units of its largest output.
@@ -186,8 +187,9 @@ int run(int repetitions, int64_t batch, int first, int last, int64_t tiles) {
     all.push_back(direct(data));
     for (WinogradForm form : kWinogradForms) {
       if (!winograd_fits(data.shape, form)) continue;
-      for (const bool late : {false, true}) {
-        form.late = late;
+      for (const auto when :
+           {WinogradWeights::kEarly, WinogradWeights::kPerRun, WinogradWeights::kLate}) {
+        form.weights = when;
         forms.push_back(form);
         all.push_back(winograd(data, form, tiles));
       }
@@ -208,8 +210,11 @@ int run(int repetitions, int64_t batch, int first, int last, int64_t tiles) {
     for (size_t j = 0; j < forms.size(); ++j) {
       const Candidate& c = *all[j + 1];
       std::printf(" |%s %ldx%ld%s %6.1f %4.2f %.0e", choice == forms[j] ? "*" : "", forms[j].y.out,
-                  forms[j].x.out, forms[j].late ? " late" : "", flops / c.best,
-                  all[0]->best / c.best, difference(*all[0], c, count));
+                  forms[j].x.out,
+                  forms[j].weights == WinogradWeights::kLate     ? " late"
+                  : forms[j].weights == WinogradWeights::kPerRun ? " run"
+                                                                 : "",
+                  flops / c.best, all[0]->best / c.best, difference(*all[0], c, count));
     }
     std::printf("%s\n", choice ? "" : " | * direct");
     std::fflush(stdout);

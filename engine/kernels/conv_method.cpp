@@ -69,7 +69,9 @@ class WinogradMethod final : public ConvMethod {
 
   std::string name() const override {
     return "winograd " + std::to_string(form_.y.out) + "x" + std::to_string(form_.x.out) +
-           (form_.late ? " late" : "");
+           (form_.weights == WinogradWeights::kLate     ? " late"
+            : form_.weights == WinogradWeights::kPerRun ? " per run"
+                                                        : "");
   }
   size_t packed_size(const IgemmShape& shape) const override {
     return winograd_packed_size(shape, form_);
@@ -77,6 +79,9 @@ class WinogradMethod final : public ConvMethod {
   void pack(const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
             float* packed) const override {
     winograd_pack(shape, form_, weights, columns, packed);
+  }
+  size_t shared_bytes(const std::vector<IgemmPart>& parts) const override {
+    return winograd_shared_bytes(form_, parts);
   }
   size_t bytes_per_thread(const std::vector<IgemmPart>& parts) const override {
     return winograd_bytes_per_thread(form_, parts, winograd_block_tiles(parts[0].shape, form_));

@@ -26,7 +26,8 @@ class ConvMethod {
                     const IgemmColumns& columns, float* packed) const = 0;
   virtual size_t bias_size(const IgemmShape& shape) const;
   virtual void pack_bias(const IgemmShape& shape, const float* bias, float* packed) const;
-  /// Scratch memory of the kernel.
+  /// Scratch memory of the kernel: what threads share, and behind it that of each.
+  virtual size_t shared_bytes(const std::vector<IgemmPart>&) const { return 0; }
   virtual size_t bytes_per_thread(const std::vector<IgemmPart>& parts) const = 0;
   /// `owner` keeps weights and biases alive.
   virtual std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands operands,

@@ -235,11 +235,25 @@ HWY_NOINLINE void transform_output(const BoundEpilogue& epilogue, const float* b
   }
 }
 
+template <class F>
+void transform_weights_panel(const IgemmShape& s, int64_t group, int64_t panel, const float* packed,
+                             float* transformed) {
+  constexpr WinogradForm kForm{F::Y::kAxis, F::X::kAxis};
+  const Panels panels{vector_lanes(), s.oc};
+  const int64_t depth = winograd_depth(s);
+  // Weights of a pair of taps or points before those of the panel.
+  const int64_t before = depth * (group * panels.padded() + panel * panels.width());
+  transform_panel<F>(packed + kForm.taps() * before, depth, static_cast<int>(panels.vectors(panel)),
+                     transformed + kForm.matrices() * before,
+                     std::make_integer_sequence<int, F::Y::kMatrices>());
+}
+
 template <class F, bool kLate>
 void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const WinogradBlock& block,
                const float* src, const float* packed, const float* residual, float* dst,
                float* memory) {
-  constexpr WinogradForm kForm{F::Y::kAxis, F::X::kAxis, kLate};
+  constexpr WinogradForm kForm{F::Y::kAxis, F::X::kAxis,
+                               kLate ? WinogradWeights::kLate : WinogradWeights::kEarly};
   const Grid grid(s, kForm);
   const Panels panels{vector_lanes(), s.oc};
   const Scratch scratch(s, kForm, panels.lanes, block.tiles);
@@ -290,10 +304,16 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const Winogra
   }
 }
 
+struct Functions {
+  WinogradFn run = nullptr;
+  WinogradWeightsFn transform_weights = nullptr;
+};
+
 template <class F>
-WinogradFn function_if(const WinogradForm& form) {
-  if (form.y != F::Y::kAxis || form.x != F::X::kAxis) return nullptr;
-  return form.late ? run_block<F, true> : run_block<F, false>;
+Functions function_if(const WinogradForm& form) {
+  if (form.y != F::Y::kAxis || form.x != F::X::kAxis) return {};
+  const bool late = form.weights == WinogradWeights::kLate;
+  return {late ? run_block<F, true> : run_block<F, false>, transform_weights_panel<F>};
 }
 
 template <int kM, int kR, int kStride = 1>
@@ -303,8 +323,8 @@ using AlongX = Form<WinogradTransform<1, 1>, WinogradTransform<kM, kR>>;
 template <int kM, int kR>
 using AlongY = Form<WinogradTransform<kM, kR>, WinogradTransform<1, 1>>;
 
-WinogradFn select_function(const WinogradForm& form) {
-  const WinogradFn functions[] = {
+Functions select_functions(const WinogradForm& form) {
+  const Functions functions[] = {
       function_if<Square<3, 2>>(form),
       function_if<AlongX<3, 2>>(form),
       function_if<AlongY<3, 2>>(form),
@@ -322,10 +342,15 @@ WinogradFn select_function(const WinogradForm& form) {
       function_if<Square<3, 4, 2>>(form),
       function_if<Square<2, 5, 2>>(form),
       function_if<Form<WinogradTransform<2, 3>, WinogradTransform<4, 3>>>(form)};
-  for (const WinogradFn function : functions) {
-    if (function) return function;
+  for (const Functions& f : functions) {
+    if (f.run) return f;
   }
-  return nullptr;
+  return {};
+}
+
+WinogradFn select_function(const WinogradForm& form) { return select_functions(form).run; }
+WinogradWeightsFn select_weights_function(const WinogradForm& form) {
+  return select_functions(form).transform_weights;
 }
 
 }  // namespace
@@ -337,6 +362,7 @@ namespace plica {
 
 HWY_EXPORT(vector_lanes);
 HWY_EXPORT(select_function);
+HWY_EXPORT(select_weights_function);
 
 bool winograd_fits(const IgemmShape& shape, const WinogradForm& form) {
   const auto axis_fits = [](const IgemmAxis& axis, const WinogradAxis& f) {
@@ -356,8 +382,9 @@ size_t winograd_packed_size(const IgemmShape& shape, const WinogradForm& form) {
 }
 
 bool winograd_weights_near(const IgemmShape& shape, const WinogradForm& form) {
-  const size_t floats = winograd_packed_size(shape, form) / static_cast<size_t>(shape.groups);
-  return !form.late && floats * sizeof(float) <= processor().near_weights;
+  if (form.weights == WinogradWeights::kLate) return false;
+  const size_t floats = winograd_packed_size(shape, form.with(WinogradWeights::kEarly));
+  return floats / static_cast<size_t>(shape.groups) * sizeof(float) <= processor().near_weights;
 }
 
 size_t winograd_scratch_bytes(const IgemmShape& shape, const WinogradForm& form, int64_t tiles) {
@@ -368,6 +395,11 @@ size_t winograd_scratch_bytes(const IgemmShape& shape, const WinogradForm& form,
 WinogradFn winograd_function(const WinogradForm& form) {
   choose_target();
   return HWY_DYNAMIC_DISPATCH(select_function)(form);
+}
+
+WinogradWeightsFn winograd_weights_function(const WinogradForm& form) {
+  choose_target();
+  return HWY_DYNAMIC_DISPATCH(select_weights_function)(form);
 }
 
 }  // namespace plica

@@ -24,20 +24,26 @@ struct WinogradAxis {
   bool operator==(const WinogradAxis&) const = default;
 };
 
+/// When weights are transformed, which makes matrices() / taps() times as many of them.
+enum class WinogradWeights {
+  kEarly,   ///< When they are packed.
+  kPerRun,  ///< In each run, all of them, into scratch memory.
+  kLate,    ///< In each run, for each block of tiles, a few at a time.
+};
+
 /// How a convolution is computed, each group by itself: its output is cut into tiles of
 /// y.out x x.out pixels, each of which takes products() products of matrices instead of
 /// y.out * y.taps * x.out * x.taps. With dilation D, a tile's pixels are D apart. Tiles at the
 /// lower and right border may hang over. Axis 0 is summed directly.
 struct WinogradForm {
   WinogradAxis y, x;
-  /// Weights are kept as they are, and transformed each time that they are read: that takes a
-  /// little more time, but no more memory than direct summation.
-  bool late = false;
+  WinogradWeights weights = WinogradWeights::kEarly;
 
   constexpr int64_t points() const { return y.points() * x.points(); }
   constexpr int64_t products() const { return y.products() * x.products(); }
   constexpr int64_t matrices() const { return y.matrices() * x.matrices(); }
   constexpr int64_t taps() const { return y.taps * x.taps; }
+  constexpr WinogradForm with(WinogradWeights when) const { return {y, x, when}; }
   bool operator==(const WinogradForm&) const = default;
 };
 
@@ -52,20 +58,20 @@ inline int64_t winograd_depth(const IgemmShape& shape) { return shape.axis[0].ta
 
 /// Of a panel's weights as they are packed, [depth][width of the panel].
 constexpr int64_t winograd_matrices(const WinogradForm& form) {
-  return form.late ? form.taps() : form.matrices();
+  return form.weights == WinogradWeights::kEarly ? form.matrices() : form.taps();
 }
 
 /// Floats that the packed weights take on this CPU.
 size_t winograd_packed_size(const IgemmShape& shape, const WinogradForm& form);
 
-/// Whether a group's packed weights stay near the processor while a block of tiles after the other
-/// reads them.
+/// Whether a group's transformed weights stay near the processor while a block of tiles after the
+/// other reads them.
 bool winograd_weights_near(const IgemmShape& shape, const WinogradForm& form);
 
 /// Packs the weights of some columns; operands as igemm_pack_columns(), but `packed` is zeroed.
 /// Layout, with panels as those of the implicit GEMM: [group][panel][matrices][depth][width of the
-/// panel], transformed in double and rounded once, or, late, [group][panel][depth][taps][width of
-/// the panel].
+/// panel], transformed in double and rounded once, or, where they are not transformed yet,
+/// [group][panel][depth][taps][width of the panel].
 void winograd_pack(const IgemmShape& shape, const WinogradForm& form, const IgemmWeights& weights,
                    const IgemmColumns& columns, float* packed);
 
@@ -94,7 +100,14 @@ size_t winograd_scratch_bytes(const IgemmShape& shape, const WinogradForm& form,
 using WinogradFn = void (*)(const IgemmShape& shape, const BoundEpilogue& epilogue,
                             const WinogradBlock& block, const float* src, const float* packed,
                             const float* residual, float* dst, float* scratch);
-/// `form` is one of kWinogradForms (winograd_kernel.h), or its late variant.
+/// `form` is one of kWinogradForms (winograd_kernel.h), with any weights; `packed` are for kPerRun
+/// what the next function makes.
 WinogradFn winograd_function(const WinogradForm& form);
+
+/// Transforms a panel of `packed` weights of kPerRun into where it is among `transformed` ones,
+/// which lie as those of kEarly, but are rounded as those of kLate.
+using WinogradWeightsFn = void (*)(const IgemmShape& shape, int64_t group, int64_t panel,
+                                   const float* packed, float* transformed);
+WinogradWeightsFn winograd_weights_function(const WinogradForm& form);
 
 }  // namespace plica

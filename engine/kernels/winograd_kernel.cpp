@@ -21,15 +21,17 @@ class WinogradKernel final : public Kernel {
  public:
   WinogradKernel(const WinogradForm& form, std::vector<IgemmPart> parts, IgemmOperands operands,
                  std::shared_ptr<const void> owner, int64_t block_tiles)
-      : late_(form.late),
+      : form_(form),
         parts_(std::move(parts)),
         tail_(parts_),
         operands_(operands),
         owner_(std::move(owner)),
         block_tiles_(block_tiles),
         panels_(ceil_div(parts_[0].shape.oc, igemm_tile().panel)),
+        shared_bytes_(winograd_shared_bytes(form, parts_)),
         bytes_per_thread_(winograd_bytes_per_thread(form, parts_, block_tiles)),
-        run_(winograd_function(form)) {
+        run_(winograd_function(form)),
+        transform_weights_(winograd_weights_function(form)) {
     for (const IgemmPart& part : parts_) tiles_.push_back(winograd_tiles(part.shape, form));
   }
 
@@ -38,6 +40,9 @@ class WinogradKernel final : public Kernel {
     for (const int64_t tiles : tiles_) tasks += split(tiles, team.size()).tasks();
     const float* src = args.in[operands_.src];
     const float* residual = operands_.residual < 0 ? nullptr : args.in[operands_.residual];
+    auto* const transformed = reinterpret_cast<float*>(args.workspace);
+    const bool per_run = form_.weights == WinogradWeights::kPerRun;
+    if (per_run) transform_weights(transformed, team);
     team.for_each(tasks, [&](int64_t task, int worker) {
       for (size_t i = 0; i < parts_.size(); ++i) {
         const Split s = split(tiles_[i], team.size());
@@ -45,9 +50,11 @@ class WinogradKernel final : public Kernel {
           task -= s.tasks();
           continue;
         }
-        std::byte* scratch = args.workspace + static_cast<size_t>(worker) * bytes_per_thread_;
+        std::byte* scratch =
+            args.workspace + shared_bytes_ + static_cast<size_t>(worker) * bytes_per_thread_;
         const IgemmPart& part = parts_[i];
-        run_(part.shape, part.epilogue, block_of(tiles_[i], s, task), src, part.packed, residual,
+        const float* weights = per_run ? transformed + weights_of_part(i) : part.packed;
+        run_(part.shape, part.epilogue, block_of(tiles_[i], s, task), src, weights, residual,
              args.out[0], reinterpret_cast<float*>(scratch));
         return;
       }
@@ -56,6 +63,28 @@ class WinogradKernel final : public Kernel {
   }
 
  private:
+  /// Floats of a part's transformed weights.
+  size_t transformed_size(const IgemmShape& shape) const {
+    return winograd_packed_size(shape, form_.with(WinogradWeights::kEarly));
+  }
+  /// Where they are among those of all parts, which have as many channels but not always as many
+  /// taps along axis 0.
+  size_t weights_of_part(size_t part) const {
+    size_t floats = 0;
+    for (size_t i = 0; i < part; ++i) floats += transformed_size(parts_[i].shape);
+    return floats;
+  }
+
+  void transform_weights(float* transformed, Team& team) const {
+    const int64_t of_part = parts_[0].shape.groups * panels_;
+    team.for_each(of_part * static_cast<int64_t>(parts_.size()), [&](int64_t task, int) {
+      const auto i = static_cast<size_t>(task / of_part);
+      const int64_t panel = task % of_part;
+      transform_weights_(parts_[i].shape, panel / panels_, panel % panels_, parts_[i].packed,
+                         transformed + weights_of_part(i));
+    });
+  }
+
   /// As few blocks of tiles as memory allows, since each reads all the weights, but as many as
   /// keep all threads busy; where tiles are too few for that, panels are divided too, and their
   /// blocks transform the same inputs again. That is less work than to transform late weights for
@@ -72,7 +101,9 @@ class WinogradKernel final : public Kernel {
     if (all % threads == 0 || all >= kMany * s.tile_blocks * threads) return s;
     const int64_t even = round_up(s.tile_blocks, threads);
     const int64_t wanted = threads / std::gcd(s.tile_blocks, int64_t{threads});
-    const int64_t few = panels_ < wanted ? kFewestTiles : late_ ? tiles : kFewTiles;
+    const int64_t few = panels_ < wanted                          ? kFewestTiles
+                        : form_.weights == WinogradWeights::kLate ? tiles
+                                                                  : kFewTiles;
     if (tiles / even >= few) {
       s.tile_blocks = even;
     } else {
@@ -92,19 +123,20 @@ class WinogradKernel final : public Kernel {
     return block;
   }
 
-  bool late_;
+  WinogradForm form_;
   std::vector<IgemmPart> parts_;
   PartsTail tail_;
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
   int64_t block_tiles_, panels_;
   std::vector<int64_t> tiles_;  // of each part
-  size_t bytes_per_thread_;
+  size_t shared_bytes_, bytes_per_thread_;
   WinogradFn run_;
+  WinogradWeightsFn transform_weights_;
 };
 
-/// Whether the memory of early weights is not worth the time that they save.
-bool should_be_late(const IgemmShape& shape, WinogradForm form, int64_t spare_bytes) {
+/// Whether the memory of early weights is worth the time that they save.
+bool should_be_early(const IgemmShape& shape, const WinogradForm& form, int64_t spare_bytes) {
   // Where late weights take least time: early ones would be read once as well, and sums are not
   // added to others in memory. A twentieth instead of a tenth.
   constexpr int64_t kMostBytesForLess = 1 << 20;
@@ -113,10 +145,23 @@ bool should_be_late(const IgemmShape& shape, WinogradForm form, int64_t spare_by
   const size_t early = winograd_packed_size(shape, form);
   const bool cheap = winograd_depth(shape) <= kOneSlice &&
                      winograd_block_tiles(shape, form) == winograd_tiles(shape, form);
-  form.late = true;
-  const auto more =
-      static_cast<int64_t>((early - winograd_packed_size(shape, form)) * sizeof(float));
-  return more > (cheap ? std::min(spare_bytes, kMostBytesForLess) : spare_bytes);
+  const size_t late = winograd_packed_size(shape, form.with(WinogradWeights::kLate));
+  const auto more = static_cast<int64_t>((early - late) * sizeof(float));
+  return more <= (cheap ? std::min(spare_bytes, kMostBytesForLess) : spare_bytes);
+}
+
+/// `form` with the weights that suit it. Depends on a sample alone, since sums of several slices
+/// and phases of a stride are added in another order where weights are late.
+WinogradForm with_weights(IgemmShape shape, const WinogradForm& form, int64_t spare_bytes) {
+  // What is still near when blocks read it.
+  constexpr size_t kMostPerRun = 8 << 20;
+
+  if (should_be_early(shape, form, spare_bytes)) return form;
+  shape.n = std::min<int64_t>(shape.n, 1);
+  const WinogradForm late = form.with(WinogradWeights::kLate);
+  const bool many = winograd_tiles(shape, form) > winograd_block_tiles(shape, late);
+  const bool small = winograd_packed_size(shape, form) * sizeof(float) <= kMostPerRun;
+  return many && small ? form.with(WinogradWeights::kPerRun) : late;
 }
 
 }  // namespace
@@ -137,8 +182,11 @@ double winograd_cost(const IgemmShape& shape, const WinogradForm& form,
 
   const int64_t tiles = winograd_tiles(shape, form);
   // Each block transforms late weights.
-  const int64_t blocks = ceil_div(tiles, winograd_block_tiles(shape, form));
-  const int64_t made = form.late ? form.matrices() * blocks : 0;
+  const int64_t blocks = form.weights == WinogradWeights::kEarly ? 0
+                         : form.weights == WinogradWeights::kPerRun
+                             ? 1
+                             : ceil_div(tiles, winograd_block_tiles(shape, form));
+  const int64_t made = form.matrices() * blocks;
   const double weights =  // of a pair of channels
       weight_cost.read * static_cast<double>(winograd_matrices(form)) +
       weight_cost.transform * static_cast<double>(made);
@@ -166,9 +214,9 @@ WinogradChoice winograd_choice(const IgemmShape& shape, bool strict, int64_t spa
     const auto form = winograd_choice(one, false, spare_bytes, weight_cost).form;
     strict = !form || is_strict(*form);
   }
-  for (WinogradForm form : kWinogradForms) {
-    if (!winograd_fits(shape, form) || (strict && !is_strict(form))) continue;
-    form.late = should_be_late(shape, form, spare_bytes);
+  for (const WinogradForm& any : kWinogradForms) {
+    if (!winograd_fits(shape, any) || (strict && !is_strict(any))) continue;
+    const WinogradForm form = with_weights(shape, any, spare_bytes);
     const double cost = winograd_cost(shape, form, weight_cost);
     if (cost * kGain < best.cost) best = {form, cost};
   }
@@ -192,6 +240,15 @@ size_t winograd_bytes_per_thread(const WinogradForm& form, const std::vector<Ige
     bytes = std::max(bytes, winograd_scratch_bytes(part.shape, form, block_tiles));
   }
   return align_up(bytes);
+}
+
+size_t winograd_shared_bytes(const WinogradForm& form, const std::vector<IgemmPart>& parts) {
+  if (form.weights != WinogradWeights::kPerRun) return 0;
+  size_t floats = 0;
+  for (const IgemmPart& part : parts) {
+    floats += winograd_packed_size(part.shape, form.with(WinogradWeights::kEarly));
+  }
+  return align_up(floats * sizeof(float));
 }
 
 std::unique_ptr<Kernel> make_winograd(const WinogradForm& form, std::vector<IgemmPart> parts,

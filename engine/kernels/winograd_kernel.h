@@ -13,7 +13,8 @@
 
 namespace plica {
 
-/// The forms that there are kernels for, early and late. Of the same taps, the more accurate first.
+/// The forms that there are kernels for, with any weights. Of the same taps, the more accurate
+/// first.
 inline constexpr WinogradForm kWinogradForms[] = {
     {{3, 2}, {3, 2}},      {{1, 1}, {3, 2}},       {{3, 2}, {1, 1}},       {{2, 3}, {2, 3}},
     {{2, 3}, {4, 3}},      {{4, 3}, {4, 3}},       {{2, 5}, {2, 5}},       {{1, 1}, {4, 3}},
@@ -34,8 +35,8 @@ struct WinogradChoice {
   std::optional<WinogradForm> form;  ///< None for direct summation.
   double cost;                       ///< In the unit of igemm_cost().
 };
-/// How `shape` should be computed. `strict`: by forms that are is_strict() alone. Weights that take
-/// more than `spare_bytes` more than those of direct summation are late.
+/// How `shape` should be computed. `strict`: by forms that are is_strict() alone. Weights that
+/// would take more than `spare_bytes` more than those of direct summation are not early.
 WinogradChoice winograd_choice(const IgemmShape& shape, bool strict,
                                int64_t spare_bytes = std::numeric_limits<int64_t>::max(),
                                const WeightCost& weight_cost = processor().weight_cost);
@@ -49,7 +50,8 @@ std::unique_ptr<Kernel> make_winograd(const WinogradForm& form, std::vector<Igem
                                       IgemmOperands operands, std::shared_ptr<const void> owner,
                                       int64_t block_tiles);
 
-/// Scratch memory that each thread of it needs.
+/// Scratch memory that all threads of it share, and behind it that of each.
+size_t winograd_shared_bytes(const WinogradForm& form, const std::vector<IgemmPart>& parts);
 size_t winograd_bytes_per_thread(const WinogradForm& form, const std::vector<IgemmPart>& parts,
                                  int64_t block_tiles);
 

@@ -85,7 +85,7 @@ struct Scratch {
     inputs = form.products() * plane;
     products = tiles * tile;
     zeros = round_up(s.ic, 16);
-    weights = form.late ? form.x.matrices() * matrix : 0;
+    weights = form.weights == WinogradWeights::kLate ? form.x.matrices() * matrix : 0;
   }
   int64_t floats() const { return inputs + products + zeros + weights; }
 };

@@ -148,10 +148,10 @@ void winograd_pack(const IgemmShape& shape, const WinogradForm& form, const Igem
                    const IgemmColumns& columns, float* packed) {
   packed +=
       columns.group * winograd_matrices(form) * winograd_depth(shape) * igemm_padded_columns(shape);
-  if (form.late) {
-    HWY_DYNAMIC_DISPATCH(pack_late)(shape, form, weights, columns, packed);
-  } else {
+  if (form.weights == WinogradWeights::kEarly) {
     HWY_DYNAMIC_DISPATCH(pack)(shape, form, weights, columns, packed);
+  } else {
+    HWY_DYNAMIC_DISPATCH(pack_late)(shape, form, weights, columns, packed);
   }
 }
 

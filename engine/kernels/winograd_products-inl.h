@@ -1,5 +1,6 @@
 // The products of Winograd's method, with weights that are transformed early or late.
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -56,6 +57,24 @@ HWY_NOINLINE void transform_weights(const float* HWY_RESTRICT weights, int64_t d
       }
       store_weights<F>(d, x, dst + v, matrix, std::make_integer_sequence<int, F::X::kMatrices>());
     }
+  }
+}
+
+/// Weights of a panel [depth][taps][vectors] to matrices [depth][vectors].
+template <class F, int... kRows>
+void transform_panel(const float* HWY_RESTRICT weights, int64_t depth, int vectors,
+                     float* HWY_RESTRICT dst, std::integer_sequence<int, kRows...>) {
+  // What is read for each row of matrices stays in the first level of the cache.
+  constexpr int64_t kDepth = 16;
+  const int64_t width = vectors * static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
+  const int64_t matrix = depth * width;
+  for (int64_t k = 0; k < depth; k += kDepth) {
+    const int64_t count = std::min(kDepth, depth - k);
+    const float* from = weights + k * F::Y::kTaps * F::X::kTaps * width;
+    float* to = dst + k * width;
+    (transform_weights<F, kRows>(from, count, vectors, to + kRows * F::X::kMatrices * matrix,
+                                 matrix),
+     ...);
   }
 }
 

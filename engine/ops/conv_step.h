@@ -220,7 +220,7 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
     epilogue.owners.push_back(std::move(packed));
     epilogue.owners.push_back(std::move(packed_bias));
   }
-  builder.set_workspace(0, method->bytes_per_thread(parts));
+  builder.set_workspace(method->shared_bytes(parts), method->bytes_per_thread(parts));
   auto owner = std::make_shared<std::vector<PackedWeights>>(std::move(epilogue.owners));
   builder.emit(method->make(std::move(parts), operands, std::move(owner)), method->name());
 }

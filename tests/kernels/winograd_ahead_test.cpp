@@ -2,7 +2,6 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 namespace plica {
@@ -12,7 +11,7 @@ using winograd::Ahead;
 using winograd::Grid;
 
 constexpr WinogradForm kForm{{4, 3}, {4, 3}}, kStrided{{3, 3, 2}, {3, 3, 2}};
-constexpr int64_t kAll = std::numeric_limits<int64_t>::max() / 2;
+constexpr int64_t kMany = 1 << 30;
 
 /// Two images of 8 x 12 pixels of 16 channels with a padding of 1: of 2 x 3 tiles each.
 IgemmShape small_shape(int64_t stride = 1) {
@@ -28,10 +27,12 @@ IgemmShape small_shape(int64_t stride = 1) {
   return s;
 }
 
-/// Offsets of what comes next, by pieces of `floats`.
-std::vector<int64_t> taken(Ahead& ahead, const float* data, int64_t floats = kAll) {
+/// Offsets of what comes next, a line in each turn, by so many turns.
+std::vector<int64_t> taken(Ahead& ahead, const float* data, int64_t turns = kMany) {
+  ahead.spread(kMany);
+  CHECK(ahead.step() == 16);
   std::vector<int64_t> offsets;
-  while (const float* from = ahead.take(floats)) offsets.push_back(from - data);
+  while (const float* from = ahead.take(turns)) offsets.push_back(from - data);
   return offsets;
 }
 
@@ -78,12 +79,29 @@ TEST_CASE("what Winograd's blocks need next is taken by pieces", "[winograd]") {
   Ahead ahead(shape, kStrided, grid);
   // Seven rows from -1 on, of seven pixels from -1 on.
   ahead.add_inputs(kData, 0, 1);
-  const std::vector<int64_t> pieces = taken(ahead, kData, 64);
+  const std::vector<int64_t> pieces = taken(ahead, kData, 4);
   REQUIRE(pieces.size() == 12);
   CHECK(pieces[0] == 0);
   CHECK(pieces[1] == 64);
   CHECK(pieces[2] == kRow);
-  CHECK(ahead.take(64) == nullptr);
+  CHECK(ahead.take(4) == nullptr);
+}
+
+TEST_CASE("what Winograd's blocks need next is there after half of the turns", "[winograd]") {
+  const IgemmShape shape = small_shape();
+  const Grid grid(shape, kForm);
+  Ahead ahead(shape, kForm, grid);
+  ahead.add_outputs(kData, 16, 0, 6);  // eight rows of 12 lines
+  const auto step = [&](int64_t turns) {
+    ahead.spread(turns);
+    return ahead.step();
+  };
+  CHECK(step(192) == 16);
+  CHECK(step(191) == 32);
+  CHECK(step(96) == 32);
+  CHECK(step(64) == 48);
+  CHECK(step(1) == 64);  // as many lines as the loop fetches
+  CHECK(step(0) == 64);
 }
 
 TEST_CASE("pixels far apart are not fetched ahead", "[winograd]") {
@@ -94,6 +112,7 @@ TEST_CASE("pixels far apart are not fetched ahead", "[winograd]") {
     Ahead ahead(shape, kForm, grid);
     ahead.add_inputs(kData, 0, 12);
     ahead.add_outputs(kData, shape.dst_pixel, 0, 12);
+    ahead.spread(1);
     return ahead.take(16) == nullptr;
   };
   CHECK(!nothing([](IgemmShape&) {}));

@@ -155,10 +155,11 @@ struct Packed {
   AlignedBuffer weights, bias;
 };
 
-/// All forms, early and late.
+/// All forms, with all weights.
 WinogradForm any_form() {
   WinogradForm form = GENERATE(from_range(std::begin(kWinogradForms), std::end(kWinogradForms)));
-  form.late = GENERATE(false, true);
+  form.weights =
+      GENERATE(WinogradWeights::kEarly, WinogradWeights::kPerRun, WinogradWeights::kLate);
   return form;
 }
 
@@ -183,6 +184,15 @@ std::vector<float> run(const Problem& p, const WinogradForm& form, int64_t tiles
   std::vector<float> dst(static_cast<size_t>(shift + p.pixels() * (p.oc + gap) + 64), kGuard);
   const int64_t all_tiles = winograd_tiles(shape, form);
   const int64_t all_panels = (p.oc + igemm_tile().panel - 1) / igemm_tile().panel;
+  const float* weights = packed.weights.floats();
+  const WinogradForm early = form.with(WinogradWeights::kEarly);
+  AlignedBuffer transformed(winograd_packed_size(shape, early) * sizeof(float));
+  if (form.weights == WinogradWeights::kPerRun) {
+    for (int64_t panel = 0; panel < all_panels; ++panel) {
+      winograd_weights_function(form)(shape, 0, panel, weights, transformed.floats());
+    }
+    weights = transformed.floats();
+  }
   AlignedBuffer scratch(winograd_scratch_bytes(shape, form, tiles));
   // Whatever is in there must not matter.
   std::fill_n(scratch.floats(), scratch.size() / sizeof(float), kNan);
@@ -194,7 +204,7 @@ std::vector<float> run(const Problem& p, const WinogradForm& form, int64_t tiles
                                 .tiles = std::min(tiles, all_tiles - tile),
                                 .panel = panel,
                                 .panels = std::min(panels, all_panels - panel)};
-      winograd_function(form)(shape, epilogue, block, src.data() + shift, packed.weights.floats(),
+      winograd_function(form)(shape, epilogue, block, src.data() + shift, weights,
                               p.has_residual ? residual.data() + shift : nullptr,
                               dst.data() + shift, scratch.floats());
     }
@@ -442,7 +452,8 @@ void check_kernel(const WinogradForm& form, const std::vector<IgemmPart>& parts,
   const auto kernel = make_winograd(form, parts, operands, nullptr, tiles);
   for (const int threads : {1, 2, 3, 5, 8}) {
     AlignedBuffer scratch(static_cast<size_t>(threads) *
-                          winograd_bytes_per_thread(form, parts, tiles));
+                              winograd_bytes_per_thread(form, parts, tiles) +
+                          winograd_shared_bytes(form, parts));
     std::vector<float> y(expected.size(), kGuard);
     float* out = y.data();
     testing::ReversedTeam team(threads);
@@ -621,7 +632,6 @@ std::optional<WinogradForm> choice(const IgemmShape& shape, bool strict,
 }
 
 TEST_CASE("winograd is chosen for 3x3 stride 1 where it pays", "[winograd]") {
-  const WinogradForm large_late{kLarge.y, kLarge.x, true};
   for (const WeightCost& cost : {kSlow, kFast}) {
     CHECK(choice(square_layer(1, 64, 56, 64), false, cost) == kLarge);
     CHECK(choice(square_layer(1, 64, 56, 64), true, cost) == kSmall);
@@ -637,7 +647,15 @@ TEST_CASE("winograd is chosen for 3x3 stride 1 where it pays", "[winograd]") {
     CHECK(choice(planes, false, cost)->y == kLarge.y);
     const IgemmShape heavy = square_layer(1, 512, 28, 512);
     CHECK(choice(heavy, false, cost) == kLarge);
-    CHECK(winograd_choice(heavy, false, 10 << 20, cost).form == large_late);
+    CHECK(winograd_choice(heavy, false, 10 << 20, cost).form ==
+          kLarge.with(WinogradWeights::kLate));
+    // Many tiles of few weights are worth room for all of them.
+    for (const int64_t n : {1, 16}) {
+      CHECK(winograd_choice(square_layer(n, 64, 128, 64), false, 0, cost).form ==
+            kLarge.with(WinogradWeights::kPerRun));
+      CHECK(winograd_choice(square_layer(n, 512, 64, 512), false, 0, cost).form ==
+            kLarge.with(WinogradWeights::kLate));
+    }
   }
 }
 
