@@ -207,14 +207,12 @@ int run(int repetitions, int64_t batch, int first, int last, int64_t tiles) {
     const auto choice = winograd_choice(data.shape, false).form;
     std::printf("%4ld %4ld %4ld %ldx%ld/%ld %-10s %6.1f", l.ic, l.size, l.oc, l.taps_y, l.taps_x,
                 l.stride, l.net, flops / all[0]->best);
+    constexpr const char* kWeights[] = {"", " run", " late"};
     for (size_t j = 0; j < forms.size(); ++j) {
       const Candidate& c = *all[j + 1];
       std::printf(" |%s %ldx%ld%s %6.1f %4.2f %.0e", choice == forms[j] ? "*" : "", forms[j].y.out,
-                  forms[j].x.out,
-                  forms[j].weights == WinogradWeights::kLate     ? " late"
-                  : forms[j].weights == WinogradWeights::kPerRun ? " run"
-                                                                 : "",
-                  flops / c.best, all[0]->best / c.best, difference(*all[0], c, count));
+                  forms[j].x.out, kWeights[static_cast<size_t>(forms[j].weights)], flops / c.best,
+                  all[0]->best / c.best, difference(*all[0], c, count));
     }
     std::printf("%s\n", choice ? "" : " | * direct");
     std::fflush(stdout);

@@ -68,10 +68,9 @@ class WinogradMethod final : public ConvMethod {
   explicit WinogradMethod(const WinogradForm& form) : form_(form) {}
 
   std::string name() const override {
+    constexpr const char* kWeights[] = {"", " per run", " late"};
     return "winograd " + std::to_string(form_.y.out) + "x" + std::to_string(form_.x.out) +
-           (form_.weights == WinogradWeights::kLate     ? " late"
-            : form_.weights == WinogradWeights::kPerRun ? " per run"
-                                                        : "");
+           kWeights[static_cast<size_t>(form_.weights)];
   }
   size_t packed_size(const IgemmShape& shape) const override {
     return winograd_packed_size(shape, form_);

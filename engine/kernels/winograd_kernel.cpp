@@ -32,7 +32,12 @@ class WinogradKernel final : public Kernel {
         bytes_per_thread_(winograd_bytes_per_thread(form, parts_, block_tiles)),
         run_(winograd_function(form)),
         transform_weights_(winograd_weights_function(form)) {
-    for (const IgemmPart& part : parts_) tiles_.push_back(winograd_tiles(part.shape, form));
+    size_t floats = 0;
+    for (const IgemmPart& part : parts_) {
+      tiles_.push_back(winograd_tiles(part.shape, form));
+      transformed_.push_back(floats);
+      floats += winograd_packed_size(part.shape, form.with(WinogradWeights::kEarly));
+    }
   }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
@@ -40,7 +45,7 @@ class WinogradKernel final : public Kernel {
     for (const int64_t tiles : tiles_) tasks += split(tiles, team.size()).tasks();
     const float* src = args.in[operands_.src];
     const float* residual = operands_.residual < 0 ? nullptr : args.in[operands_.residual];
-    auto* const transformed = reinterpret_cast<float*>(args.workspace);
+    auto* transformed = reinterpret_cast<float*>(args.workspace);
     const bool per_run = form_.weights == WinogradWeights::kPerRun;
     if (per_run) transform_weights(transformed, team);
     team.for_each(tasks, [&](int64_t task, int worker) {
@@ -53,7 +58,7 @@ class WinogradKernel final : public Kernel {
         std::byte* scratch =
             args.workspace + shared_bytes_ + static_cast<size_t>(worker) * bytes_per_thread_;
         const IgemmPart& part = parts_[i];
-        const float* weights = per_run ? transformed + weights_of_part(i) : part.packed;
+        const float* weights = per_run ? transformed + transformed_[i] : part.packed;
         run_(part.shape, part.epilogue, block_of(tiles_[i], s, task), src, weights, residual,
              args.out[0], reinterpret_cast<float*>(scratch));
         return;
@@ -63,25 +68,13 @@ class WinogradKernel final : public Kernel {
   }
 
  private:
-  /// Floats of a part's transformed weights.
-  size_t transformed_size(const IgemmShape& shape) const {
-    return winograd_packed_size(shape, form_.with(WinogradWeights::kEarly));
-  }
-  /// Where they are among those of all parts, which have as many channels but not always as many
-  /// taps along axis 0.
-  size_t weights_of_part(size_t part) const {
-    size_t floats = 0;
-    for (size_t i = 0; i < part; ++i) floats += transformed_size(parts_[i].shape);
-    return floats;
-  }
-
   void transform_weights(float* transformed, Team& team) const {
     const int64_t of_part = parts_[0].shape.groups * panels_;
     team.for_each(of_part * static_cast<int64_t>(parts_.size()), [&](int64_t task, int) {
       const auto i = static_cast<size_t>(task / of_part);
       const int64_t panel = task % of_part;
       transform_weights_(parts_[i].shape, panel / panels_, panel % panels_, parts_[i].packed,
-                         transformed + weights_of_part(i));
+                         transformed + transformed_[i]);
     });
   }
 
@@ -101,9 +94,8 @@ class WinogradKernel final : public Kernel {
     if (all % threads == 0 || all >= kMany * s.tile_blocks * threads) return s;
     const int64_t even = round_up(s.tile_blocks, threads);
     const int64_t wanted = threads / std::gcd(s.tile_blocks, int64_t{threads});
-    const int64_t few = panels_ < wanted                          ? kFewestTiles
-                        : form_.weights == WinogradWeights::kLate ? tiles
-                                                                  : kFewTiles;
+    const bool late = form_.weights == WinogradWeights::kLate;
+    const int64_t few = panels_ < wanted ? kFewestTiles : late ? tiles : kFewTiles;
     if (tiles / even >= few) {
       s.tile_blocks = even;
     } else {
@@ -129,7 +121,8 @@ class WinogradKernel final : public Kernel {
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
   int64_t block_tiles_, panels_;
-  std::vector<int64_t> tiles_;  // of each part
+  std::vector<int64_t> tiles_;       // of each part
+  std::vector<size_t> transformed_;  // where its transformed weights are, in floats
   size_t shared_bytes_, bytes_per_thread_;
   WinogradFn run_;
   WinogradWeightsFn transform_weights_;
@@ -150,8 +143,8 @@ bool should_be_early(const IgemmShape& shape, const WinogradForm& form, int64_t 
   return more <= (cheap ? std::min(spare_bytes, kMostBytesForLess) : spare_bytes);
 }
 
-/// `form` with the weights that suit it. Depends on a sample alone, since sums of several slices
-/// and phases of a stride are added in another order where weights are late.
+/// `form` with the weights that suit it. Whether those that are not early are late depends on one
+/// sample alone: sums of several slices and phases of a stride are then added in another order.
 WinogradForm with_weights(IgemmShape shape, const WinogradForm& form, int64_t spare_bytes) {
   // What is still near when blocks read it.
   constexpr size_t kMostPerRun = 8 << 20;
@@ -181,12 +174,11 @@ double winograd_cost(const IgemmShape& shape, const WinogradForm& form,
   constexpr int64_t kRows = 8;
 
   const int64_t tiles = winograd_tiles(shape, form);
-  // Each block transforms late weights.
-  const int64_t blocks = form.weights == WinogradWeights::kEarly ? 0
-                         : form.weights == WinogradWeights::kPerRun
-                             ? 1
-                             : ceil_div(tiles, winograd_block_tiles(shape, form));
-  const int64_t made = form.matrices() * blocks;
+  int64_t made = 0;
+  if (form.weights == WinogradWeights::kPerRun) made = form.matrices();
+  if (form.weights == WinogradWeights::kLate) {
+    made = form.matrices() * ceil_div(tiles, winograd_block_tiles(shape, form));
+  }
   const double weights =  // of a pair of channels
       weight_cost.read * static_cast<double>(winograd_matrices(form)) +
       weight_cost.transform * static_cast<double>(made);
