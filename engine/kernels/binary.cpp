@@ -1,6 +1,7 @@
 #include "engine/kernels/binary.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "engine/kernels/loop_nest.h"
 
@@ -22,6 +23,19 @@ enum class Access { kDense, kBroadcast, kStrided };
 /// One block; operands in the order dst, x, y. dst is dense along the columns.
 using BlockFunction = void (*)(float* dst, const float* x, const float* y, const Block<3>& block,
                                float alpha);
+
+/// Floats that a row is repeated to, at most.
+constexpr int64_t kMostRepeated = 1024;
+
+/// Whether rows of a number of columns that whole vectors do not divide lie one after the other in
+/// dst and in one operand, and are combined with the same row of operand `same`. By rows, the last
+/// vector of each would be stored in part, which what is loaded next in place has to wait for.
+bool repeats_row(const Block<3>& block, size_t same, int64_t period) {
+  const int64_t cols = block.cols;
+  return period != cols && period <= kMostRepeated && 4 * period <= block.rows * cols &&
+         block.row_strides[0] == cols && block.row_strides[3 - same] == cols &&
+         block.row_strides[same] == 0;
+}
 
 }  // namespace
 }  // namespace plica
@@ -68,12 +82,48 @@ HWY_INLINE hn::VFromD<D> load(D d, const float* p, int64_t i, size_t count, int6
   }
 }
 
+/// A block for which repeats_row() is true, in whole vectors: `row` so often that these divide it.
+template <BinaryKind kind, bool kSameX>
+void run_repeated(float* dst, const float* data, const float* row, const Block<3>& block,
+                  int64_t period, float alpha) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto va = hn::Set(d, alpha);
+  HWY_ALIGN float same[kMostRepeated];
+  for (int64_t i = 0; i < period; i += block.cols) std::copy_n(row, block.cols, same + i);
+  const auto run = [&](int64_t i, int64_t k, size_t count) HWY_ATTR {
+    const auto x = load<Access::kDense>(d, data, i, count, 1), y = hn::Load(d, same + k);
+    const auto z = combine<kind>(d, kSameX ? y : x, kSameX ? x : y, va);
+    if (count == hn::Lanes(d)) {
+      hn::StoreU(z, d, dst + i);
+    } else {
+      hn::StoreN(z, d, dst + i, count);
+    }
+  };
+  const int64_t all = block.rows * block.cols;
+  for (int64_t first = 0; first < all; first += period) {
+    const int64_t count = std::min(period, all - first);
+    int64_t k = 0;
+    for (; k + lanes <= count; k += lanes) run(first + k, k, hn::Lanes(d));
+    if (k < count) run(first + k, k, static_cast<size_t>(count - k));
+  }
+}
+
 template <BinaryKind kind, Access ax, Access ay>
 void run_block(float* dst, const float* x, const float* y, const Block<3>& block, float alpha) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto va = hn::Set(d, alpha);
   const int64_t sx = block.col_strides[1], sy = block.col_strides[2];
+  if constexpr (ax == Access::kDense && ay == Access::kDense) {
+    const int64_t period = std::lcm(block.cols, lanes);
+    if (repeats_row(block, 2, period)) {
+      return run_repeated<kind, false>(dst, x, y, block, period, alpha);
+    }
+    if (repeats_row(block, 1, period)) {
+      return run_repeated<kind, true>(dst, y, x, block, period, alpha);
+    }
+  }
   for (int64_t row = 0; row < block.rows; ++row) {
     const auto n = static_cast<size_t>(lanes);
     int64_t i = 0;

@@ -337,6 +337,7 @@ Functions select_functions(const WinogradForm& form) {
       function_if<AlongY<4, 5>>(form),
       function_if<AlongX<4, 7>>(form),
       function_if<AlongY<4, 7>>(form),
+      function_if<Square<3, 4>>(form),
       function_if<Square<3, 3, 2>>(form),
       function_if<Square<5, 3, 2>>(form),
       function_if<Square<3, 4, 2>>(form),

@@ -98,6 +98,38 @@ TEST_CASE("binary rows of any length and broadcast agree with float64 on every t
   });
 }
 
+TEST_CASE("binary operators combine all rows with the same one, in place too", "[binary]") {
+  constexpr size_t kRows = 200;
+  test::for_each_target([&] {
+    for (const size_t columns : {1, 3, 12, 16, 24, 40, 100, 513}) {
+      INFO(columns << " columns");
+      const auto n = static_cast<int64_t>(columns);
+      const Shape shape{kRows, n};
+      const TensorDesc all = row_major(shape), same{shape, {0, 1}};
+      test::GuardedRow x(kRows * columns, 1), row(columns, 2), dst(kRows * columns, 3);
+      for (size_t i = 0; i < columns; ++i) row[i] = y_value(i);
+      for (const bool swapped : {false, true}) {
+        const auto kernel =
+            make_binary(BinaryKind::kSub, 1, swapped ? same : all, swapped ? all : same, all);
+        const auto run_to = [&](float* to) {
+          run(*kernel, swapped ? row.data() : x.data(), swapped ? x.data() : row.data(), to);
+        };
+        for (size_t i = 0; i < kRows * columns; ++i) x[i] = x_value(i);
+        run_to(dst.data());
+        size_t wrong = 0;
+        for (size_t i = 0; i < kRows * columns; ++i) {
+          const float difference = x[i] - row[i % columns];
+          if (dst[i] != (swapped ? -difference : difference)) ++wrong;
+        }
+        run_to(x.data());
+        for (size_t i = 0; i < kRows * columns; ++i) wrong += x[i] != dst[i];
+        CHECK(wrong == 0);
+        CHECK((dst.intact() && x.intact()));
+      }
+    }
+  });
+}
+
 TEST_CASE("maximum and minimum keep NaN from either side", "[binary]") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const float x[] = {nan, 1, nan, 2}, y[] = {1, nan, nan, 3};

@@ -682,6 +682,7 @@ TEST_CASE("winograd is chosen for 5x5 and for rows and columns of taps", "[winog
     CHECK(taps(1, 3, false) == WinogradForm{{1, 1}, {4, 3}});
     CHECK(taps(5, 1, false) == WinogradForm{{4, 5}, {1, 1}});
     CHECK(taps(2, 2, false) == WinogradForm{{3, 2}, {3, 2}});
+    CHECK(taps(4, 4, false) == WinogradForm{{3, 4}, {3, 4}});
     CHECK(!taps(1, 1, false));
     CHECK(!taps(5, 5, true));
     CHECK(!taps(1, 7, true));
