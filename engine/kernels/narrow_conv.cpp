@@ -26,6 +26,10 @@ constexpr int kSums = static_cast<int>(hn::MaxLanes(D()));
 /// With more output channels, a matrix product fills its vectors well enough.
 constexpr int kMostColumns = kSums / 2;
 
+/// Weights of a row of taps that are kept in registers for one vector of channels, and output
+/// channels for which that saves loads.
+constexpr int kMostRowWeights = 9, kMostRowColumns = 2;
+
 int64_t lanes() { return kSums; }
 int64_t vectors(const IgemmShape& s) { return ceil_div<int64_t>(s.ic, kSums); }
 
@@ -112,14 +116,40 @@ HWY_INLINE void add_products(const float* from, int64_t pixel, const float* w, s
   }
 }
 
-/// Output pixels [ox, ox + kPixels), which all see the taps [t0, t1) of axis 2.
-template <int kPixels, int kColumns>
+/// The same for a row of kTaps taps side by side: each input is loaded once for all pixels that see
+/// it.
+template <int kPixels, int kColumns, int kTaps, bool kPartial>
+HWY_INLINE void add_row_products(const float* from, int64_t pixel, const float* w, size_t count,
+                                 V* sums) {
+  const D d;
+  V weight[kTaps * kColumns];
+  HWY_UNROLL(32)
+  for (int i = 0; i < kTaps * kColumns; ++i) weight[i] = hn::Load(d, w + i * kSums);
+  HWY_UNROLL(32)
+  for (int i = 0; i < kPixels + kTaps - 1; ++i, from += pixel) {
+    const V x = kPartial ? hn::LoadN(d, from, count) : hn::LoadU(d, from);
+    HWY_UNROLL(32)
+    for (int t = 0; t < kTaps; ++t) {
+      const int p = i - t;
+      if (p < 0 || p >= kPixels) continue;
+      HWY_UNROLL(32)
+      for (int o = 0; o < kColumns; ++o) {
+        V& sum = sums[p * kColumns + o];
+        sum = hn::MulAdd(x, weight[t * kColumns + o], sum);
+      }
+    }
+  }
+}
+
+/// Output pixels [ox, ox + kPixels), which all see the taps [t0, t1) of axis 2; if kTaps is not 0,
+/// these are all kTaps, side by side.
+template <int kPixels, int kColumns, int kTaps>
 HWY_NOINLINE void run_pixels(const ConvLine& line, int64_t ox, int64_t t0, int64_t t1) {
   const D d;
   const IgemmShape& s = *line.shape;
   const auto& [z, y, x] = s.axis;
   const int64_t pixel = x.stride * s.src_pixel;
-  const int64_t tap_floats = vectors(s) * kColumns * kSums;
+  const int64_t chunks = vectors(s), chunk_floats = x.taps * kColumns * kSums;
   const int64_t whole = s.ic / kSums;
   const auto left = static_cast<size_t>(s.ic % kSums);
   const float* src = line.src + (ox * x.stride + x.origin + t0 * x.step) * s.src_pixel;
@@ -132,15 +162,25 @@ HWY_NOINLINE void run_pixels(const ConvLine& line, int64_t ox, int64_t t0, int64
     for (int64_t ty = rows.first; ty < rows.last; ++ty) {
       const int64_t iy = line.y0 + ty * y.step;
       const float* tap = src + (iz * y.in + iy) * x.in * s.src_pixel;
-      const float* w = line.packed + ((tz * y.taps + ty) * x.taps + t0) * tap_floats;
-      for (int64_t t = t0; t < t1; ++t, tap += x.step * s.src_pixel) {
-        const float* from = tap;
-        for (int64_t i = 0; i < whole; ++i, from += kSums, w += kColumns * kSums) {
-          add_products<kPixels, kColumns, false>(from, pixel, w, 0, sums);
+      const float* w = line.packed + (tz * y.taps + ty) * chunks * chunk_floats;
+      for (int64_t i = 0; i < chunks; ++i, tap += kSums, w += chunk_floats) {
+        if constexpr (kTaps > 0) {
+          if (i < whole) {
+            add_row_products<kPixels, kColumns, kTaps, false>(tap, pixel, w, 0, sums);
+          } else {
+            add_row_products<kPixels, kColumns, kTaps, true>(tap, pixel, w, left, sums);
+          }
+          continue;
         }
-        if (left == 0) continue;
-        add_products<kPixels, kColumns, true>(from, pixel, w, left, sums);
-        w += kColumns * kSums;
+        for (int64_t t = t0; t < t1; ++t) {
+          const float* from = tap + (t - t0) * x.step * s.src_pixel;
+          const float* weights = w + t * kColumns * kSums;
+          if (i < whole) {
+            add_products<kPixels, kColumns, false>(from, pixel, weights, 0, sums);
+          } else {
+            add_products<kPixels, kColumns, true>(from, pixel, weights, left, sums);
+          }
+        }
       }
     }
   }
@@ -152,11 +192,11 @@ template <int kColumns>
 void run_edge(const ConvLine& line, int64_t ox) {
   const IgemmAxis& x = line.shape->axis[2];
   const TapRange taps = taps_inside(x, ox * x.stride + x.origin);
-  run_pixels<1, kColumns>(line, ox, taps.first, taps.last);
+  run_pixels<1, kColumns, 0>(line, ox, taps.first, taps.last);
 }
 
-template <int kColumns>
-void run_line(const ConvLine& line) {
+template <int kColumns, int kTaps>
+void run_pixels_of_line(const ConvLine& line) {
   constexpr int kPixels = kSums / kColumns;
   const IgemmAxis& x = line.shape->axis[2];
   // Pixels [begin, end) see all taps.
@@ -170,9 +210,33 @@ void run_line(const ConvLine& line) {
     }
     // The last tile computes pixels of the one before it once more.
     ox = std::min(ox, end - kPixels);
-    run_pixels<kPixels, kColumns>(line, ox, 0, x.taps);
+    run_pixels<kPixels, kColumns, kTaps>(line, ox, 0, x.taps);
     ox += kPixels;
   }
+}
+
+/// Whether each input is loaded once for a row of taps.
+bool by_rows(const IgemmShape& s) {
+  const IgemmAxis& x = s.axis[2];
+  const bool beside = x.stride == 1 && x.step == 1 && x.taps > 1;
+  return beside && s.oc <= kMostRowColumns && s.oc * x.taps <= kMostRowWeights;
+}
+
+template <int kColumns, int... kTaps>
+constexpr std::array<ConvLineFn, sizeof...(kTaps)> row_functions(
+    std::integer_sequence<int, kTaps...>) {
+  return {run_pixels_of_line<kColumns, kTaps + 1>...};
+}
+
+template <int kColumns>
+void run_line(const ConvLine& line) {
+  if constexpr (kColumns <= kMostRowColumns) {
+    static constexpr auto kFunctions =
+        row_functions<kColumns>(std::make_integer_sequence<int, kMostRowWeights / kColumns>());
+    const IgemmShape& s = *line.shape;
+    if (by_rows(s)) return kFunctions[static_cast<size_t>(s.axis[2].taps - 1)](line);
+  }
+  run_pixels_of_line<kColumns, 0>(line);
 }
 
 template <int... kColumns>
@@ -201,6 +265,7 @@ namespace plica {
 HWY_EXPORT(lanes);
 HWY_EXPORT(vectors);
 HWY_EXPORT(fits);
+HWY_EXPORT(by_rows);
 HWY_EXPORT(function);
 
 bool narrow_fits(const IgemmShape& shape) { return HWY_DYNAMIC_DISPATCH(fits)(shape); }
@@ -211,7 +276,7 @@ double narrow_cost(const IgemmShape& shape) {
   constexpr double kLoads = 1.4, kAdd = 6;
   const double each = static_cast<double>(shape.taps() * HWY_DYNAMIC_DISPATCH(vectors)(shape));
   return static_cast<double>(shape.rows() * shape.oc * HWY_DYNAMIC_DISPATCH(lanes)()) *
-         (kLoads * each + kAdd);
+         ((HWY_DYNAMIC_DISPATCH(by_rows)(shape) ? 1 : kLoads) * each + kAdd);
 }
 
 size_t narrow_packed_size(const IgemmShape& shape) {
@@ -227,12 +292,14 @@ void narrow_pack(const IgemmShape& shape, const IgemmWeights& weights, const Ige
                  float* packed) {
   const int64_t lanes = HWY_DYNAMIC_DISPATCH(lanes)();
   const int64_t vectors = HWY_DYNAMIC_DISPATCH(vectors)(shape);
+  const int64_t row_taps = shape.axis[2].taps;
   for (int64_t o = 0; o < columns.count; ++o) {
     for (int64_t tap = 0; tap < shape.taps(); ++tap) {
       const float* from = weights.data + o * weights.oc_stride + weights.tap_offset[tap];
-      float* to = packed + (tap * vectors * shape.oc + columns.first + o) * lanes;
       for (int64_t c = 0; c < shape.ic; ++c) {
-        to[c / lanes * shape.oc * lanes + c % lanes] = from[c * weights.ic_stride];
+        const int64_t row = tap / row_taps * vectors + c / lanes;
+        const int64_t at = (row * row_taps + tap % row_taps) * shape.oc + columns.first + o;
+        packed[at * lanes + c % lanes] = from[c * weights.ic_stride];
       }
     }
   }

@@ -229,6 +229,8 @@ TEST_CASE("convolution of few output channels", "[conv]") {
   plain({out, in, 3, 3}, {.padding = {1}, .has_bias = true});
   plain({out, in, 3, 5}, {.stride = {2}, .padding = {0, 7}});
   plain({out, in, 3, 3}, {.padding = {2}, .dilation = {2}});
+  plain({out, in, 2, 4}, {});
+  plain({out, in, 3, 9}, {.padding = {1, 4}});
   check(make_graph<Conv>({few, {out, 8, 3, 3}, full_epilogue(out, relu())},
                          {.padding = {1}, .has_bias = true}));
   check(make_graph<ConvTranspose>({few, {8, out, 4, 4}, full_epilogue(out, relu())},
