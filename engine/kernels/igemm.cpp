@@ -229,7 +229,7 @@ void run_panels(int64_t rows, int64_t wide, int64_t vectors, Tiles tiles) {
   }
 }
 
-/// All full panels of the block, rows of a tile's height at a time: weights come from the second
+/// All full panels of the block, several, rows of a tile's height at a time: weights come from the second
 /// level of the cache again and again, but each input is read and each output written in one go.
 void run_by_rows(int64_t rows, int64_t panels, Tiles tiles) {
   const Parts heights(rows, kTileRows);
@@ -311,7 +311,7 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
       tiles.residual = epilogue.residual ? residual + channel : nullptr;
       tiles.bias = epilogue.bias + block.group * panels.padded() + column;
       tiles.columns = std::min(wide * panels.width(), s.oc - column);
-      if (by_rows && full_end > panel) {
+      if (by_rows && full_end > panel + 1) {
         wide = full_end - panel;
         run_by_rows(block.rows, wide, tiles);
       } else {
