@@ -74,11 +74,12 @@ class RowChain final : public Kernel {
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const RowLayout& last = *stages_.back().kernel->row_layout();
-    // A thread computes again what the rows of its neighbour's begin with: few long parts.
+    // A thread computes again what the rows of its neighbour's begin with: one part for each, or
+    // two, which end more evenly, if they are long.
     constexpr int64_t kLongPart = 24;
     const int64_t threads = team.size();
     const bool tall = last.out_rows >= 2 * threads * kLongPart;
-    const int64_t wanted = threads == 1 || !tall ? threads : 2 * threads;
+    const int64_t wanted = threads > 1 && tall ? 2 * threads : threads;
     const int64_t parts = std::min(last.out_rows, (wanted + last.images - 1) / last.images);
     team.for_each(last.images * parts, [&](int64_t task, int worker) {
       const int64_t part = task % parts;

@@ -52,11 +52,8 @@ SpareMemory::SpareMemory(const Graph& graph, const std::map<const Value*, Shape>
       read = std::max(read, read_bytes(*input));
     }
   }
-  left_ = bytes / 10 + kFree - static_cast<int64_t>(graph.nodes().size()) * kNode - read;
-  // Outputs are the caller's. Where they are too large to be made room for, nothing is gained by
-  // slower steps.
-  const int64_t outputs = output_bytes(graph, shapes);
-  if (outputs < left_) left_ -= outputs;
+  left_ = bytes / 10 + kFree - static_cast<int64_t>(graph.nodes().size()) * kNode - read -
+          output_bytes(graph, shapes);
 
   std::map<int64_t, int64_t> behind;  // by the size of weights, what all of that size take
   for (auto node = graph.nodes().rbegin(); node != graph.nodes().rend(); ++node) {
