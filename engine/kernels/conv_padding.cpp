@@ -49,32 +49,42 @@ ConvPart part_of(const ConvPart& whole, size_t index, const Run& run) {
   return part;
 }
 
-/// `whole` in at most `most` parts.
-std::vector<ConvPart> cut(ConvPart whole, Rounding rounding, size_t most) {
+int64_t weight_bytes(const IgemmShape& shape) {
+  return shape.groups * shape.depth() * shape.oc * int64_t{sizeof(float)};
+}
+
+/// `whole` in at most `most` parts, whose additional weights are taken from `spare_bytes`.
+std::vector<ConvPart> cut(ConvPart whole, Rounding rounding, size_t most, int64_t& spare_bytes) {
   // A part costs memory for weights that others have too, and an uneven end.
   constexpr double kGain = 1.4;
 
   std::vector<ConvPart> best;
   double least = 0;
+  int64_t more = 0;  // bytes of weights of the best
   for (size_t i = 0; i < 3; ++i) {
     const std::vector<Run> runs = runs_of(whole.shape.axis[i]);
     if (runs.size() == 1 || runs.size() > most) continue;
     if (least == 0) least = conv_cost({&whole.shape, 1}, rounding) / kGain;
     std::vector<ConvPart> parts;
     std::vector<IgemmShape> shapes;
+    int64_t bytes = -weight_bytes(whole.shape);
     for (const Run& run : runs) {
       parts.push_back(part_of(whole, i, run));
       shapes.push_back(parts.back().shape);
+      bytes += weight_bytes(shapes.back());
     }
+    if (bytes > std::max<int64_t>(spare_bytes, 0)) continue;
     const double cost = conv_cost(shapes, rounding);
     if (cost >= least) continue;
     least = cost;
+    more = bytes;
     best = std::move(parts);
   }
   if (best.empty()) return {std::move(whole)};
+  spare_bytes -= more;
   std::vector<ConvPart> all;
   for (ConvPart& part : best) {
-    for (ConvPart& p : cut(std::move(part), rounding, most / best.size())) {
+    for (ConvPart& p : cut(std::move(part), rounding, most / best.size(), spare_bytes)) {
       all.push_back(std::move(p));
     }
   }
@@ -83,7 +93,8 @@ std::vector<ConvPart> cut(ConvPart whole, Rounding rounding, size_t most) {
 
 }  // namespace
 
-std::vector<ConvPart> without_padding(const IgemmShape& shape, Rounding rounding) {
+std::vector<ConvPart> without_padding(const IgemmShape& shape, Rounding rounding,
+                                      int64_t spare_bytes) {
   // Ordinary padding makes a few runs of each axis, of which there is nothing to gain.
   constexpr size_t kMostParts = 16;
 
@@ -97,7 +108,7 @@ std::vector<ConvPart> without_padding(const IgemmShape& shape, Rounding rounding
   }
   // Groups have kernels that step over padding.
   if (shape.groups > 1) return {std::move(whole)};
-  return cut(std::move(whole), rounding, kMostParts);
+  return cut(std::move(whole), rounding, kMostParts, spare_bytes);
 }
 
 }  // namespace plica

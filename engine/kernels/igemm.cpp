@@ -229,8 +229,9 @@ void run_panels(int64_t rows, int64_t wide, int64_t vectors, Tiles tiles) {
   }
 }
 
-/// All full panels of the block, several, rows of a tile's height at a time: weights come from the second
-/// level of the cache again and again, but each input is read and each output written in one go.
+/// All full panels of the block, several, rows of a tile's height at a time: weights come from the
+/// second level of the cache again and again, but each input is read and each output written in one
+/// go.
 void run_by_rows(int64_t rows, int64_t panels, Tiles tiles) {
   const Parts heights(rows, kTileRows);
   const int64_t width = 2 * static_cast<int64_t>(hn::Lanes(D()));

@@ -169,8 +169,8 @@ inline std::vector<IgemmShape> chosen_for(const StepBuilder& builder,
 inline std::vector<IgemmPhase> without_padding(const StepBuilder& builder,
                                                const IgemmPhase& phase) {
   std::vector<IgemmPhase> phases;
-  for (const ConvPart& part :
-       without_padding(chosen_for(builder, phase.shape), builder.rounding())) {
+  for (const ConvPart& part : without_padding(chosen_for(builder, phase.shape), builder.rounding(),
+                                              builder.spare_bytes())) {
     IgemmPhase next = phase;
     next.shape = part.shape;
     next.shape.n = phase.shape.n;

@@ -9,6 +9,8 @@
 namespace plica {
 namespace {
 
+constexpr int64_t kMuch = 1 << 30;
+
 /// Of one axis: for each output position, the taps that read it from inside the input.
 std::map<int64_t, std::set<int64_t>> inside(const IgemmAxis& axis) {
   std::map<int64_t, std::set<int64_t>> taps;
@@ -39,8 +41,13 @@ TEST_CASE("parts of a convolution have every position once and every tap inside"
       axis.origin = -below(40);
       axis.out = axis.dst_size = 1 + below(20);
     }
-    const std::vector<ConvPart> parts = without_padding(shape, Rounding::kDirect);
+    const std::vector<ConvPart> parts = without_padding(shape, Rounding::kDirect, kMuch);
     cut += parts.size() > 1;
+    int64_t weights = 0;
+    for (const ConvPart& part : without_padding(shape, Rounding::kDirect, 0)) {
+      weights += part.shape.depth();
+    }
+    CHECK(weights <= shape.depth());
     const auto rows = inside(shape.axis[1]), columns = inside(shape.axis[2]);
     std::map<std::pair<int64_t, int64_t>, int> written;
     for (const ConvPart& part : parts) {
@@ -86,7 +93,7 @@ TEST_CASE("padding as usual is left alone", "[conv]") {
   for (size_t a = 1; a < 3; ++a) {
     shape.axis[a] = {.in = 14, .out = 14, .taps = 3, .origin = -1, .dst_size = 14};
   }
-  const std::vector<ConvPart> parts = without_padding(shape, Rounding::kFast);
+  const std::vector<ConvPart> parts = without_padding(shape, Rounding::kFast, kMuch);
   REQUIRE(parts.size() == 1);
   CHECK(parts[0].shape.axis == shape.axis);
   CHECK(parts[0].taps.size() == 9);
