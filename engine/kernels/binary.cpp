@@ -114,9 +114,11 @@ void run_block(float* dst, const float* x, const float* y, const Block<3>& block
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto va = hn::Set(d, alpha);
+  // For all the compiler knows, stores of vectors change what is behind the reference.
+  const int64_t cols = block.cols;
   const int64_t sx = block.col_strides[1], sy = block.col_strides[2];
   if constexpr (ax == Access::kDense && ay == Access::kDense) {
-    const int64_t period = std::lcm(block.cols, lanes);
+    const int64_t period = std::lcm(cols, lanes);
     if (repeats_row(block, 2, period)) {
       return run_repeated<kind, false>(dst, x, y, block, period, alpha);
     }
@@ -127,13 +129,13 @@ void run_block(float* dst, const float* x, const float* y, const Block<3>& block
   for (int64_t row = 0; row < block.rows; ++row) {
     const auto n = static_cast<size_t>(lanes);
     int64_t i = 0;
-    for (; i + lanes <= block.cols; i += lanes) {
+    for (; i + lanes <= cols; i += lanes) {
       const auto vx = load<ax>(d, x, i, n, sx);
       const auto vy = load<ay>(d, y, i, n, sy);
       hn::StoreU(combine<kind>(d, vx, vy, va), d, dst + i);
     }
-    if (i < block.cols) {
-      const auto rest = static_cast<size_t>(block.cols - i);
+    if (i < cols) {
+      const auto rest = static_cast<size_t>(cols - i);
       const auto vx = load<ax>(d, x, i, rest, sx);
       const auto vy = load<ay>(d, y, i, rest, sy);
       hn::StoreN(combine<kind>(d, vx, vy, va), d, dst + i, rest);
