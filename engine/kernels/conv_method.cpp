@@ -9,6 +9,8 @@
 #include "engine/kernels/depthwise.h"
 #include "engine/kernels/grouped.h"
 #include "engine/kernels/narrow_conv.h"
+#include "engine/kernels/row_conv.h"
+#include "engine/kernels/row_winograd.h"
 #include "engine/kernels/winograd_kernel.h"
 
 namespace plica {
@@ -95,6 +97,40 @@ class WinogradMethod final : public ConvMethod {
   WinogradForm form_;
 };
 
+/// Of one phase that reads pixels, whose distance may not be known yet.
+RowConvSource row_source(const IgemmShape& shape) {
+  const int64_t column = std::max(shape.src_pixel, shape.ic), row = shape.axis[2].in * column;
+  return {.image = shape.axis[1].in * row, .channel = 1, .row = row, .column = column};
+}
+
+class RowWinogradMethod final : public ConvMethod {
+ public:
+  explicit RowWinogradMethod(const WinogradAxis& form) : form_(form) {}
+
+  std::string name() const override { return "row_winograd"; }
+  size_t packed_size(const IgemmShape& shape) const override {
+    return row_winograd_packed_size(shape, form_);
+  }
+  void pack(const IgemmShape& shape, const IgemmWeights& weights, const IgemmColumns& columns,
+            float* packed) const override {
+    row_winograd_pack(shape, form_, weights, columns, packed);
+  }
+  size_t bytes_per_thread(const std::vector<IgemmPart>& parts) const override {
+    return row_conv_bytes_per_thread(conv_of(parts[0]));
+  }
+  std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands,
+                               std::shared_ptr<const void> owner) const override {
+    return make_row_conv(conv_of(parts[0]), std::move(owner));
+  }
+
+ private:
+  RowConv conv_of(const IgemmPart& part) const {
+    return {part.shape, row_source(part.shape), form_, part.packed, part.epilogue};
+  }
+
+  WinogradAxis form_;
+};
+
 class NarrowMethod final : public ConvMethod {
  public:
   std::string name() const override { return "narrow"; }
@@ -132,23 +168,57 @@ class IgemmMethod final : public ConvMethod {
   }
 };
 
-/// One form for all parts, or none, and what they take together.
-WinogradChoice winograd_form(std::span<const IgemmShape> parts, Rounding rounding,
-                             int64_t spare_bytes) {
+/// What all parts are computed by but for special cases, and what they take together.
+struct Choice {
+  std::optional<WinogradForm> winograd;
+  std::optional<WinogradAxis> rows;
+  double cost = 0;
+};
+
+/// One form for all parts, or none.
+Choice winograd_form(std::span<const IgemmShape> parts, Rounding rounding, int64_t spare_bytes) {
+  Choice found;
   if (rounding != Rounding::kDirect) {
     const int64_t spare_bytes_each = spare_bytes / static_cast<int64_t>(parts.size());
-    WinogradChoice choice =
-        winograd_choice(parts[0], rounding == Rounding::kStrict, spare_bytes_each);
-    const auto fits = [&](const IgemmShape& part) { return winograd_fits(part, *choice.form); };
-    if (choice.form && std::all_of(parts.begin(), parts.end(), fits)) {
-      choice.cost = 0;
-      for (const IgemmShape& part : parts) choice.cost += winograd_cost(part, *choice.form);
-      return choice;
+    const auto form =
+        winograd_choice(parts[0], rounding == Rounding::kStrict, spare_bytes_each).form;
+    const auto fits = [&](const IgemmShape& part) { return winograd_fits(part, *form); };
+    if (form && std::all_of(parts.begin(), parts.end(), fits)) {
+      found.winograd = form;
+      for (const IgemmShape& part : parts) found.cost += winograd_cost(part, *form);
+      return found;
     }
   }
-  WinogradChoice direct{{}, 0};
-  for (const IgemmShape& part : parts) direct.cost += igemm_cost(part);
-  return direct;
+  for (const IgemmShape& part : parts) found.cost += igemm_cost(part);
+  return found;
+}
+
+/// Winograd along rows instead of `otherwise`, which one sample is computed by, if that is faster.
+std::optional<WinogradAxis> row_form(const IgemmShape& sample, Rounding rounding,
+                                     int64_t spare_bytes, const Choice& otherwise) {
+  const double cost = igemm_cost(sample);
+  const auto form = row_winograd_choice(sample, row_source(sample), rounding, cost);
+  if (!form) return {};
+  const auto bytes = static_cast<int64_t>(row_winograd_packed_size(sample, *form) * sizeof(float));
+  const int64_t weights = sample.depth() * sample.oc * int64_t{sizeof(float)};
+  if (bytes - weights > spare_bytes) return {};
+  return row_winograd_cost(sample, row_source(sample), *form) < otherwise.cost ? form
+                                                                               : std::nullopt;
+}
+
+Choice choose(std::span<const IgemmShape> parts, Rounding rounding, int64_t spare_bytes) {
+  Choice found = winograd_form(parts, rounding, spare_bytes);
+  if (parts.size() > 1 || parts[0].rows() == 0) return found;
+  // A batch is no reason for larger errors than one sample has.
+  IgemmShape sample = parts[0];
+  sample.n = 1;
+  const Choice of_sample =
+      parts[0].n == 1 ? found : winograd_form({&sample, 1}, rounding, spare_bytes);
+  if (const auto form = row_form(sample, rounding, spare_bytes, of_sample)) {
+    const auto samples = static_cast<double>(parts[0].n);
+    return {{}, form, samples * row_winograd_cost(sample, row_source(sample), *form)};
+  }
+  return found;
 }
 
 }  // namespace
@@ -161,21 +231,22 @@ void ConvMethod::pack_bias(const IgemmShape& shape, const float* bias, float* pa
   igemm_pack_bias(shape, bias, packed);
 }
 
-double conv_cost(std::span<const IgemmShape> parts, Rounding rounding) {
-  return winograd_form(parts, rounding, 0).cost;
+double conv_cost(std::span<const IgemmShape> parts, Rounding rounding, int64_t spare_bytes) {
+  return choose(parts, rounding, spare_bytes).cost;
 }
 
 std::shared_ptr<const ConvMethod> choose_conv_method(std::span<const IgemmShape> parts,
                                                      Rounding rounding, int64_t spare_bytes) {
   const IgemmShape& shape = parts[0];
   if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>();
-  const WinogradChoice winograd = winograd_form(parts, rounding, spare_bytes);
+  const Choice found = choose(parts, rounding, spare_bytes);
   if (narrow_fits(shape)) {
     double cost = 0;
     for (const IgemmShape& part : parts) cost += narrow_cost(part);
-    if (cost < winograd.cost) return std::make_shared<NarrowMethod>();
+    if (cost < found.cost) return std::make_shared<NarrowMethod>();
   }
-  if (winograd.form) return std::make_shared<WinogradMethod>(*winograd.form);
+  if (found.rows) return std::make_shared<RowWinogradMethod>(*found.rows);
+  if (found.winograd) return std::make_shared<WinogradMethod>(*found.winograd);
   if (grouped_fits(shape)) return std::make_shared<GroupedMethod>();
   return std::make_shared<IgemmMethod>();
 }

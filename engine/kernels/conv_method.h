@@ -35,8 +35,8 @@ class ConvMethod {
 };
 
 /// Time that the parts of a convolution of one group take together, in multiplications of two
-/// numbers.
-double conv_cost(std::span<const IgemmShape> parts, Rounding rounding);
+/// numbers, by the method that is chosen for them.
+double conv_cost(std::span<const IgemmShape> parts, Rounding rounding, int64_t spare_bytes);
 
 /// The method for all parts of a convolution that rounds no more than `rounding`. To be faster, it
 /// may take `spare_bytes` more for the weights than they have.

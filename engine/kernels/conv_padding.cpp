@@ -64,7 +64,7 @@ std::vector<ConvPart> cut(ConvPart whole, Rounding rounding, size_t most, int64_
   for (size_t i = 0; i < 3; ++i) {
     const std::vector<Run> runs = runs_of(whole.shape.axis[i]);
     if (runs.size() == 1 || runs.size() > most) continue;
-    if (least == 0) least = conv_cost({&whole.shape, 1}, rounding) / kGain;
+    if (least == 0) least = conv_cost({&whole.shape, 1}, rounding, spare_bytes) / kGain;
     std::vector<ConvPart> parts;
     std::vector<IgemmShape> shapes;
     int64_t bytes = -weight_bytes(whole.shape);
@@ -74,7 +74,7 @@ std::vector<ConvPart> cut(ConvPart whole, Rounding rounding, size_t most, int64_
       bytes += weight_bytes(shapes.back());
     }
     if (bytes > std::max<int64_t>(spare_bytes, 0)) continue;
-    const double cost = conv_cost(shapes, rounding);
+    const double cost = conv_cost(shapes, rounding, spare_bytes - bytes);
     if (cost >= least) continue;
     least = cost;
     more = bytes;

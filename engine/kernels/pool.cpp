@@ -35,7 +35,9 @@ struct PoolRow {
   int64_t pixels;
   int64_t even_begin, even_end;  ///< Windows of one size and divisor, ...
   int64_t even_step;             ///< ... so many floats apart.
-  int64_t row_floats;     ///< From the first float of an input row to the last, gaps included.
+  /// Floats from the first of an input row on that may be read, and from dst on that may be
+  /// written, because they are written later.
+  int64_t readable, writable;
   int64_t outer_divisor;  ///< Product of depth's and height's divisors, or the override.
   bool fixed_divisor;
   bool row_sums;  ///< PoolProblem::row_sums.
@@ -84,38 +86,44 @@ struct Scale {
   float reciprocal;  // 0 unless it is exact
 };
 
-struct Maximum {
-  using D = DF;
+template <class Tag>
+struct MaximumOf {
+  using D = Tag;
+  using Vec = hn::Vec<D>;
   struct State {
-    VF max;
-    hn::Mask<DF> nan;
+    Vec max;
+    hn::Mask<D> nan;
   };
   static HWY_INLINE State start() {
-    const DF d;
+    const D d;
     return {hn::Set(d, -std::numeric_limits<float>::infinity()), hn::MaskFalse(d)};
   }
-  static HWY_INLINE void tap(State& state, VF x) {
+  static HWY_INLINE void tap(State& state, Vec x) {
     state.max = hn::Max(state.max, x);
     state.nan = hn::Or(state.nan, hn::IsNaN(x));
   }
-  static HWY_INLINE VF result(const State& state, Scale) {
-    return hn::IfThenElse(state.nan, hn::NaN(DF()), state.max);
+  static HWY_INLINE Vec result(const State& state, Scale) {
+    return hn::IfThenElse(state.nan, hn::NaN(D()), state.max);
   }
 };
+using Maximum = MaximumOf<DF>;
 
-struct FloatSum {
-  using D = DF;
+template <class Tag>
+struct FloatSumOf {
+  using D = Tag;
+  using Vec = hn::Vec<D>;
   struct State {
-    VF sum;
+    Vec sum;
   };
-  static HWY_INLINE State start() { return {hn::Zero(DF())}; }
-  static HWY_INLINE void tap(State& state, VF x) { state.sum = hn::Add(state.sum, x); }
-  static HWY_INLINE VF result(const State& state, Scale scale) {
-    const DF d;
+  static HWY_INLINE State start() { return {hn::Zero(D())}; }
+  static HWY_INLINE void tap(State& state, Vec x) { state.sum = hn::Add(state.sum, x); }
+  static HWY_INLINE Vec result(const State& state, Scale scale) {
+    const D d;
     if (scale.reciprocal != 0) return hn::Mul(state.sum, hn::Set(d, scale.reciprocal));
     return hn::Div(state.sum, hn::Set(d, scale.divisor));
   }
 };
+using FloatSum = FloatSumOf<DF>;
 
 struct DoubleSum {
   using D = DHalf;
@@ -199,13 +207,12 @@ HWY_INLINE void EachVector(D d, int64_t channels, bool roomy, Body body) {
   if (c < channels) body(Whole(), channels - lanes);
 }
 
-// Of few channels: a vector that starts at the pixel reaches into the pixels behind it. Those of
-// dst are written after it, and it must not reach out of the rows, which are another task's.
+// Of few channels: a vector that starts at the pixel reaches into the pixels behind it.
 HWY_INLINE bool IsRoomy(const PoolRow& row, int64_t x, int64_t lanes) {
   const PoolAxis::Window& window = row.windows[x];
   const int64_t last = window.first * row.pixel_stride + (window.count - 1) * row.col_step;
-  return row.channels == row.dst_stride && last + lanes <= row.row_floats &&
-         (row.pixels - x) * row.channels >= lanes;
+  return row.channels == row.dst_stride && last + lanes <= row.readable &&
+         x * row.channels + lanes <= row.writable;
 }
 
 template <class Acc>
@@ -258,10 +265,15 @@ HWY_INLINE void EvenPixels(const PoolRow& row, int64_t begin, int64_t end, Scale
 }
 
 // A run of pixels of few channels that need no case distinction for each; returns its end.
-template <class Acc>
-HWY_INLINE int64_t EvenRun(const PoolRow& row, int64_t begin, Scale scale) {
-  const auto lanes = static_cast<int64_t>(hn::Lanes(typename Acc::D()));
-  if (begin != row.even_begin || row.planes != 1 || row.channels >= lanes) return begin;
+template <template <class> class AccOf, class D>
+HWY_INLINE int64_t EvenRun(const PoolRow& row, int64_t begin, Scale scale, D d) {
+  using Acc = AccOf<D>;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  if constexpr (hn::MaxLanes(d) > 4) {
+    // Half as many loads lie across two lines of the cache.
+    if (2 * row.channels <= lanes) return EvenRun<AccOf>(row, begin, scale, hn::Half<D>());
+  }
+  if (begin != row.even_begin || row.planes != 1 || row.channels > lanes) return begin;
   int64_t end = row.even_end;
   while (end > begin && !IsRoomy(row, end - 1, lanes)) --end;
   if (end == begin) return begin;
@@ -278,7 +290,7 @@ HWY_INLINE int64_t EvenRun(const PoolRow& row, int64_t begin, Scale scale) {
 
 void MaxRow(const PoolRow& row) {
   for (int64_t x = 0, end = 0; x < row.pixels; x = std::max(x + 1, end)) {
-    end = EvenRun<Maximum>(row, x, {1, 1});
+    end = EvenRun<MaximumOf>(row, x, {1, 1}, DF());
     if (end == x) Pixel<Maximum>(row, x, {1, 1});
   }
 }
@@ -288,7 +300,7 @@ void AverageRow(const PoolRow& row) {
     const PoolAxis::Window& window = row.windows[x];
     const Scale scale = AverageScale(row, window);
     if (!row.row_sums && row.planes * row.rows * window.count <= kMaxFloatTaps) {
-      end = EvenRun<FloatSum>(row, x, scale);
+      end = EvenRun<FloatSumOf>(row, x, scale, DF());
       if (end == x) Pixel<FloatSum>(row, x, scale);
     } else if (window.count <= kMaxFloatRow) {
       Pixel<RowwiseSum>(row, x, scale);
@@ -339,7 +351,7 @@ class PoolKernel final : public Kernel, public RowSumReader {
       int64_t y = begin % oh, plane = begin / oh % od, image = begin / oh / od;
       for (int64_t index = begin; index < end; ++index) {
         run_row(src, dst + index * size(p_.width) * p_.dst_pixel_stride, image, plane, y,
-                task % chunks_ * chunk_);
+                task % chunks_ * chunk_, std::min(end - index, oh - y));
         if (++y < oh) continue;
         y = 0;
         if (++plane < od) continue;
@@ -382,7 +394,9 @@ class PoolKernel final : public Kernel, public RowSumReader {
   void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
     for (int64_t y = out.begin; y < out.end; ++y) {
       float* dst = args.out[0] + (image * layout_.out_rows + y) * layout_.out_row;
-      for (int64_t c = 0; c < chunks_; ++c) run_row(args.in[0], dst, image, 0, y, c * chunk_);
+      for (int64_t c = 0; c < chunks_; ++c) {
+        run_row(args.in[0], dst, image, 0, y, c * chunk_, out.end - y);
+      }
     }
   }
 
@@ -409,8 +423,9 @@ class PoolKernel final : public Kernel, public RowSumReader {
     }
   }
 
+  /// `rows_left`: of the plane, this one and those that the caller goes on with.
   void run_row(const float* src, float* dst, int64_t image, int64_t plane, int64_t y,
-               int64_t channel) const {
+               int64_t channel, int64_t rows_left) const {
     const PoolAxis::Window& rows = p_.height.windows[static_cast<size_t>(y)];
     const PoolAxis::Window& planes = p_.depth.windows[static_cast<size_t>(plane)];
     const int64_t row_stride = p_.width.in * p_.src_pixel_stride;
@@ -432,7 +447,16 @@ class PoolKernel final : public Kernel, public RowSumReader {
     row.even_begin = even_begin_;
     row.even_end = even_end_;
     row.even_step = even_step_ * p_.src_pixel_stride;
-    row.row_floats = row_stride - p_.src_pixel_stride + row.channels;
+    row.readable = row_stride - p_.src_pixel_stride + row.channels;
+    row.writable = (row.pixels - 1) * row.dst_stride + row.channels;
+    if (rows_left > 1) {
+      // The next row's window ends lower, or where this one does.
+      const PoolAxis::Window& next = p_.height.windows[static_cast<size_t>(y + 1)];
+      const int64_t lower = next.first + (next.count - 1) * p_.height.step -
+                            (rows.first + (rows.count - 1) * p_.height.step);
+      row.readable += std::max<int64_t>(0, lower) * row_stride;
+      row.writable += row.pixels * row.dst_stride;
+    }
     row.fixed_divisor = p_.divisor != 0;
     row.row_sums = p_.row_sums;
     row.outer_divisor = row.fixed_divisor ? p_.divisor : planes.divisor * rows.divisor;

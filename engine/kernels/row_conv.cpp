@@ -6,14 +6,24 @@
 #include "engine/base/aligned_buffer.h"
 #include "engine/base/ceil_div.h"
 #include "engine/kernels/row_direct.h"
+#include "engine/kernels/row_pixels.h"
 #include "engine/kernels/row_winograd.h"
 
 namespace plica {
 namespace {
 
+bool by_pixels(const RowConv& conv) {
+  return !conv.winograd && row_pixels_fit(conv.shape, conv.source);
+}
+
 int64_t band_rows(const RowConv& conv) {
-  return conv.winograd ? row_winograd_band(conv.shape, *conv.winograd)
-                       : row_direct_band(conv.shape);
+  if (conv.winograd) return row_winograd_band(conv);
+  return by_pixels(conv) ? row_pixels_band(conv.shape) : row_direct_band(conv.shape);
+}
+
+RowBandFn band_function(const RowConv& conv) {
+  if (conv.winograd) return row_winograd_function(*conv.winograd);
+  return by_pixels(conv) ? row_pixels_function() : row_direct_function();
 }
 
 class RowConvKernel final : public Kernel {
@@ -24,7 +34,7 @@ class RowConvKernel final : public Kernel {
         bytes_per_thread_(row_conv_bytes_per_thread(conv_)),
         band_rows_(band_rows(conv_)),
         tile_columns_(conv_.winograd ? conv_.winograd->out : 1),
-        run_(conv_.winograd ? row_winograd_function(*conv_.winograd) : row_direct_function()) {
+        run_(band_function(conv_)) {
     const IgemmAxis& y = conv_.shape.axis[1];
     if (!is_image(conv_.shape)) return;
     if (conv_.shape.n > 1 && conv_.source.image != y.in * conv_.source.row) return;
@@ -104,14 +114,37 @@ class RowConvKernel final : public Kernel {
 
 bool row_conv_fits(const RowConv& conv) {
   constexpr int64_t kMaxChannels = 16;
-  // The weights of a panel stay in the first level of the cache; those of a point are fewer.
-  const int64_t max_depth = conv.winograd ? 512 : 256;
   const IgemmShape& shape = conv.shape;
   const auto& [z, y, x] = shape.axis;
   if (shape.groups != 1 || z != IgemmAxis() || x.step != 1) return false;
   if (y.dst_step != 1 || x.dst_step != 1 || y.dst_origin != 0 || x.dst_origin != 0) return false;
-  if (shape.taps() == 1 || shape.ic > kMaxChannels || shape.depth() > max_depth) return false;
-  return conv.source.column == 1 || conv.source.channel == 1;
+  if (shape.taps() == 1 || shape.residual_pixel != 0) return false;
+  const bool planes = conv.source.column == 1, few = shape.ic <= kMaxChannels;
+  if (!planes && conv.source.channel != 1) return false;
+  // Many planes had better be copied into pixels.
+  return conv.winograd ? few || !planes : few && shape.depth() <= kRowConvMostDepth;
+}
+
+double row_conv_cost(const RowConv& conv) {
+  const IgemmShape& shape = conv.shape;
+  if (conv.winograd) return row_winograd_cost(shape, conv.source, *conv.winograd);
+  const auto pixels = static_cast<double>(shape.axis[1].out * shape.axis[2].out);
+  if (by_pixels(conv)) return pixels * row_pixels_cost(shape);
+  return pixels * static_cast<double>(shape.depth() * igemm_padded_columns(shape));
+}
+
+std::optional<WinogradAxis> row_winograd_choice(const IgemmShape& shape,
+                                                const RowConvSource& source, Rounding rounding,
+                                                double cost) {
+  // A tile must be worth its error.
+  constexpr double kGain = 1.2;
+  if (rounding == Rounding::kDirect) return {};
+  const RowConv conv{.shape = shape,
+                     .source = source,
+                     .winograd = row_winograd_form(shape, rounding == Rounding::kStrict),
+                     .epilogue = {}};
+  if (!conv.winograd || !row_conv_fits(conv) || kGain * row_conv_cost(conv) > cost) return {};
+  return conv.winograd;
 }
 
 IgemmShape row_band_shape(const IgemmShape& shape, const RowBand& band) {
@@ -135,18 +168,21 @@ void apply_row_band_tail(const RowConv& conv, const RowBand& band, float* dst) {
 
 std::string row_conv_key(const RowConv& conv) {
   if (conv.winograd) return "row_winograd " + std::to_string(conv.winograd->out);
-  return std::string(conv.source.column == 1 ? "row_conv planes by " : "row_conv pixels by ") +
-         std::to_string(row_shared_pixels(conv.shape, conv.source));
+  if (by_pixels(conv)) return "row_conv by pixels";
+  return conv.source.column == 1 ? "row_conv of planes" : "row_conv";
 }
 
 size_t row_conv_packed_size(const RowConv& conv) {
   if (conv.winograd) return row_winograd_packed_size(conv.shape, *conv.winograd);
+  if (by_pixels(conv)) return row_pixels_packed_size(conv.shape);
   return static_cast<size_t>(conv.shape.depth()) * row_conv_bias_size(conv.shape);
 }
 
 void row_conv_pack(const RowConv& conv, const IgemmWeights& weights, float* packed) {
   if (conv.winograd) {
-    row_winograd_pack(conv.shape, *conv.winograd, weights, packed);
+    row_winograd_pack(conv.shape, *conv.winograd, weights, {0, 0, conv.shape.oc}, packed);
+  } else if (by_pixels(conv)) {
+    row_pixels_pack(conv.shape, weights, packed);
   } else {
     row_direct_pack(conv.shape, conv.source, weights, packed);
   }
@@ -157,8 +193,11 @@ size_t row_conv_bias_size(const IgemmShape& shape) {
 }
 
 size_t row_conv_bytes_per_thread(const RowConv& conv) {
-  const size_t floats = conv.winograd ? row_winograd_scratch(conv.shape, *conv.winograd)
-                                      : row_direct_scratch(conv.shape);
+  if (conv.winograd) {
+    return align_up(row_winograd_scratch(conv) * sizeof(float));
+  }
+  const size_t floats =
+      by_pixels(conv) ? row_pixels_scratch(conv.shape) : row_direct_scratch(conv.shape);
   return align_up(floats * sizeof(float));
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "engine/base/kernel.h"
+#include "engine/base/rounding.h"
 #include "engine/kernels/igemm.h"
 #include "engine/kernels/winograd.h"
 
@@ -18,10 +19,11 @@ struct RowConvSource {
   int64_t image = 0, channel = 0, row = 0, column = 0;
 };
 
-/// A two-dimensional convolution of so few channels that gathering its inputs for a matrix product
-/// would cost more than the product: a network's first layer. The rows of input that a band of
-/// output rows needs are copied to scratch memory with their padding; the register tile reads
-/// neighbouring pixels there, whatever the layout they came in.
+/// A two-dimensional convolution by bands of output rows. The rows of input that a band needs are
+/// copied to scratch memory with their padding, whatever the layout they came in; the register tile
+/// reads neighbouring pixels there. That is for so few channels that gathering inputs for a matrix
+/// product would cost more than the product, as in a network's first layer, and, by Winograd along
+/// rows, for long kernels of any number of channels.
 struct RowConv {
   IgemmShape shape;  ///< src_pixel is not used.
   RowConvSource source;
@@ -30,14 +32,27 @@ struct RowConv {
   BoundEpilogue epilogue;  ///< Without a residual; bias padded to row_conv_bias_size().
 };
 
-/// One group, two axes (axis[0] trivial), dilation 1 along rows, not a matrix product, few channels
-/// and a small depth.
+/// Products of an output that is not computed by Winograd, at most: a panel's weights stay in the
+/// first level of the cache.
+inline constexpr int64_t kRowConvMostDepth = 256;
+
+/// Whether the convolution can be computed by rows: one group, two axes (axis[0] trivial), dilation
+/// 1 along rows, no residual, not a matrix product, and few channels unless it is by Winograd and
+/// reads pixels.
 bool row_conv_fits(const RowConv& conv);
+
+/// Time that it takes for a sample, in the unit of igemm_cost().
+double row_conv_cost(const RowConv& conv);
+
+/// How Winograd along rows computes a convolution that takes `cost` otherwise, if it is faster.
+std::optional<WinogradAxis> row_winograd_choice(const IgemmShape& shape,
+                                                const RowConvSource& source, Rounding rounding,
+                                                double cost);
 
 /// Tells what row_conv_pack() writes for a convolution from what it writes for it otherwise.
 std::string row_conv_key(const RowConv& conv);
 size_t row_conv_packed_size(const RowConv& conv);
-/// `packed` is zeroed.
+/// Packs all columns; `packed` is zeroed.
 void row_conv_pack(const RowConv& conv, const IgemmWeights& weights, float* packed);
 size_t row_conv_bias_size(const IgemmShape& shape);
 

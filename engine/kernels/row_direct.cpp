@@ -47,20 +47,8 @@ struct Tile : RowTile {
   int64_t dst_pixel;
   const float* bias;
   float lo, hi;
-  int64_t columns;       // valid ones
-  const int32_t* order;  // of the lanes, where pixels share a vector
+  int64_t columns;  // valid ones
 };
-
-/// Pixels of which a vector holds all channels: 1, 2 or 4.
-inline int64_t shared_pixels(const IgemmShape& s, const RowConvSource& source, int64_t lanes) {
-  const IgemmAxis& x = s.axis[2];
-  const bool columns_adjacent = s.ic == 1 || source.column == 1;
-  if (!columns_adjacent || x.stride != 1 || s.dst_pixel != s.oc) return 1;
-  for (const int64_t share : {4, 2}) {
-    if (s.oc * share <= lanes && x.out >= share) return share;
-  }
-  return 1;
-}
 
 }  // namespace plica::row_direct
 #endif  // PLICA_ROW_DIRECT_ONCE
@@ -101,62 +89,7 @@ HWY_NOINLINE void run_tile(const Tile& t) {
   }
 }
 
-/// kShare neighbouring floats, again and again.
-template <int kShare>
-HWY_INLINE V load_repeated(const float* p) {
-  const D d;
-  if constexpr (kShare == 2) {
-    const hn::Repartition<double, D> pairs;
-    double pair;
-    std::memcpy(&pair, p, sizeof pair);
-    return hn::BitCast(d, hn::Set(pairs, pair));
-  } else {
-    return hn::LoadDup128(d, p);
-  }
-}
-
-/// kRows times kShare neighbouring pixels, whose few channels share a vector: lane l is pixel
-/// l % kShare, channel l / kShare.
-template <int kRows, int kShare>
-HWY_NOINLINE void run_shared_tile(const Tile& t) {
-  const D d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  V sum[kRows];
-  HWY_UNROLL(32)
-  for (int r = 0; r < kRows; ++r) sum[r] = hn::Zero(d);
-  const float* HWY_RESTRICT w = t.w;
-  for (int64_t line = 0; line < t.lines; ++line) {
-    for (int64_t run = 0; run < t.runs; ++run) {
-      const float* a = t.a + line * t.line_step + run * t.run_step;
-      for (int64_t k = 0; k < t.run; ++k, ++a, w += lanes) {
-        // Keeps the compiler from carrying what it has loaded over to the next k.
-        asm("" : "+r"(a));
-        const V weight = hn::Load(d, w);
-        HWY_UNROLL(32)
-        for (int r = 0; r < kRows; ++r) {
-          sum[r] = hn::MulAdd(load_repeated<kShare>(a + r * kShare), weight, sum[r]);
-        }
-      }
-    }
-  }
-  const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
-  const V bias = hn::Load(d, t.bias);
-  const auto order = hn::SetTableIndices(d, t.order);
-  const auto count = static_cast<size_t>(kShare * t.columns);
-  HWY_UNROLL(32)
-  for (int r = 0; r < kRows; ++r) {
-    // x86's minimum and maximum are their second operand if one is NaN.
-    const V y = hn::Min(hi, hn::Max(lo, hn::Add(sum[r], bias)));
-    hn::StoreN(hn::TableLookupLanes(y, order), d, t.dst + r * kShare * t.dst_pixel, count);
-  }
-}
-
 using TileFn = void (*)(const Tile&);
-template <int kShare, int... kRows>
-constexpr std::array<TileFn, sizeof...(kRows)> shared_tile_functions(
-    std::integer_sequence<int, kRows...>) {
-  return {run_shared_tile<kRows + 1, kShare>...};
-}
 template <int kVecs, int... kRows>
 constexpr std::array<TileFn, sizeof...(kRows)> tile_functions(
     std::integer_sequence<int, kRows...>) {
@@ -166,9 +99,6 @@ using RowCounts = std::make_integer_sequence<int, kRowTileRows>;
 /// [vectors - 1][rows - 1]
 constexpr std::array<TileFn, kRowTileRows> kTiles[2] = {tile_functions<1>(RowCounts()),
                                                         tile_functions<2>(RowCounts())};
-/// [two or four pixels][rows - 1]
-constexpr std::array<TileFn, kRowTileRows> kSharedTiles[2] = {
-    shared_tile_functions<2>(RowCounts()), shared_tile_functions<4>(RowCounts())};
 
 /// Input row `row` of image `src`, which may be outside, to every line's row of `dst`.
 void copy_row(const IgemmShape& s, const RowConvSource& source, const Scratch& scratch,
@@ -216,53 +146,34 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
   const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
   Tile tile;
   tile.stride = x.stride * scratch.pixel;
-  tile.lines = scratch.lines;
-  tile.line_step = line_step;
-  tile.runs = y.taps;
-  tile.run_step = y.step * row_step;
+  std::array<int64_t, kRowConvMostDepth> offsets;
+  tile.offsets = offsets.data();
+  tile.runs = 0;
+  for (int64_t line = 0; line < scratch.lines; ++line) {
+    for (int64_t i = 0; i < y.taps; ++i) {
+      offsets[static_cast<size_t>(tile.runs++)] = line * line_step + i * y.step * row_step;
+    }
+  }
   tile.run = scratch.run;
   tile.dst_pixel = s.dst_pixel;
   tile.lo = c.epilogue.lo;
   tile.hi = c.epilogue.hi;
   const int64_t line = c.shape.axis[2].out;
   const int64_t first_pixel = (band.image * y.out + band.row) * line + band.column;
-  const int64_t share = row_direct::shared_pixels(s, c.source, lanes);
-  // Of pixels that share a vector; out of the loop, since small images are all divisions otherwise.
-  const Parts groups(x.out / share, kRowTileRows);
-  const bool left_over = x.out % share != 0;
-  const auto run_row = [&](int64_t r, const auto& functions, int64_t column) {
-    const auto run_tile_at = [&](int64_t pixel, int64_t count) {
-      tile.a = from + r * y.stride * row_step + pixel * x.stride * scratch.pixel;
-      tile.dst = dst + (first_pixel + r * line + pixel) * s.dst_pixel + column;
-      functions[static_cast<size_t>(count - 1)](tile);
-    };
-    for (int64_t i = 0, pixel = 0; i < groups.count; pixel += groups.size(i++) * share) {
-      run_tile_at(pixel, groups.size(i));
-    }
-    if (left_over) run_tile_at(x.out - share, 1);
-  };
-  if (share > 1) {
-    // Lane channel * share + pixel goes to pixel * channels + channel.
-    HWY_ALIGN float bias[hn::MaxLanes(D())] = {};
-    HWY_ALIGN int32_t order[hn::MaxLanes(D())] = {};
-    for (int64_t channel = 0; channel < s.oc; ++channel) {
-      for (int64_t pixel = 0; pixel < share; ++pixel) {
-        bias[channel * share + pixel] = c.epilogue.bias[channel];
-        order[pixel * s.oc + channel] = static_cast<int32_t>(channel * share + pixel);
-      }
-    }
-    tile.w = c.packed;
-    tile.bias = bias;
-    tile.order = order;
-    tile.columns = s.oc;
-    for (int64_t r = 0; r < band.rows; ++r) run_row(r, kSharedTiles[share / 4], 0);
-  }
-  for (int64_t column = 0; share == 1 && column < s.oc; column += 2 * lanes) {
-    const int vectors = s.oc - column > lanes ? 2 : 1;
+  // Out of the loop, since small images are all divisions otherwise.
+  const Parts pieces(x.out, kRowTileRows);
+  for (int64_t column = 0; column < s.oc; column += 2 * lanes) {
+    const auto& functions = kTiles[s.oc - column > lanes ? 1 : 0];
     tile.w = c.packed + column * s.depth();
     tile.bias = c.epilogue.bias + column;
     tile.columns = std::min(s.oc - column, 2 * lanes);
-    for (int64_t r = 0; r < band.rows; ++r) run_row(r, kTiles[vectors - 1], column);
+    for (int64_t r = 0; r < band.rows; ++r) {
+      for (int64_t i = 0, pixel = 0; i < pieces.count; pixel += pieces.size(i++)) {
+        tile.a = from + r * y.stride * row_step + pixel * x.stride * scratch.pixel;
+        tile.dst = dst + (first_pixel + r * line + pixel) * s.dst_pixel + column;
+        functions[static_cast<size_t>(pieces.size(i) - 1)](tile);
+      }
+    }
   }
   apply_row_band_tail(c, band, dst);
 }
@@ -279,24 +190,19 @@ namespace plica {
 HWY_EXPORT(run_band);
 HWY_EXPORT(vector_lanes);
 
-int64_t row_shared_pixels(const IgemmShape& shape, const RowConvSource& source) {
-  return row_direct::shared_pixels(shape, source, HWY_DYNAMIC_DISPATCH(vector_lanes)());
-}
-
 void row_direct_pack(const IgemmShape& shape, const RowConvSource& source,
                      const IgemmWeights& weights, float* packed) {
   const int64_t lanes = HWY_DYNAMIC_DISPATCH(vector_lanes)();
   const bool planar = source.column == 1;
   const int64_t taps = shape.taps();
-  const int64_t share = row_direct::shared_pixels(shape, source, lanes);
   for (int64_t column = 0; column < shape.oc; column += 2 * lanes) {
     const int64_t width = std::min(2 * lanes, round_up(shape.oc, lanes) - column);
     for (int64_t k = 0; k < shape.depth(); ++k, packed += width) {
       const int64_t tap = planar ? k % taps : k / shape.ic;
       const int64_t channel = planar ? k / taps : k % shape.ic;
       const float* from = weights.data + weights.tap_offset[tap] + channel * weights.ic_stride;
-      for (int64_t i = 0; i < std::min(width, share * shape.oc - column); ++i) {
-        packed[i] = from[(column + i / share) * weights.oc_stride];
+      for (int64_t i = 0; i < std::min(width, shape.oc - column); ++i) {
+        packed[i] = from[(column + i) * weights.oc_stride];
       }
     }
   }

@@ -7,9 +7,6 @@
 
 namespace plica {
 
-/// Pixels whose channels share a vector. Packed weights depend on it.
-int64_t row_shared_pixels(const IgemmShape& shape, const RowConvSource& source);
-
 /// To [panel of two vectors][depth][width of the panel]; `packed` is zeroed.
 void row_direct_pack(const IgemmShape& shape, const RowConvSource& source,
                      const IgemmWeights& weights, float* packed);

@@ -15,12 +15,13 @@ inline int64_t rows_spanned(const IgemmAxis& y, int64_t rows) {
   return (rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
 }
 
-/// What a register tile sums: `lines` times `runs` times `run` products, in this order.
+/// What a register tile sums: `runs` times `run` products, in this order.
 struct RowTile {
-  const float* a;  // of the first row, for the first product
-  int64_t stride;  // from one row of the tile to the next
-  const float* w;  // [lines][runs][run][vectors * lanes]
-  int64_t lines, line_step, runs, run_step, run;
+  const float* a;          // of the first row
+  int64_t stride;          // from one row of the tile to the next
+  const float* w;          // [runs][run][vectors * lanes]
+  const int64_t* offsets;  // [runs], from `a` to the first input
+  int64_t runs, run;
 };
 
 }  // namespace plica
@@ -88,30 +89,26 @@ HWY_INLINE void sum_row_tile(const RowTile& t, Step step, V (&sum)[kRows][kVecs]
   // fit into the registers.
   constexpr int kBases = (kRows + 3) / 4;
   const int64_t stride = t.stride, stride3 = 3 * t.stride;
-  for (int64_t line = 0; line < t.lines; ++line) {
-    for (int64_t run = 0; run < t.runs; ++run) {
-      const float* base[kBases];
+  for (int64_t run = 0; run < t.runs; ++run) {
+    const float* base[kBases];
+    HWY_UNROLL(32)
+    for (int i = 0; i < kBases; ++i) base[i] = t.a + t.offsets[run] + 4 * i * stride;
+    for (int64_t k = t.run; k > 0; --k) {
+      // Keeps the compiler from making one pointer for each row.
       HWY_UNROLL(32)
-      for (int i = 0; i < kBases; ++i) {
-        base[i] = t.a + line * t.line_step + run * t.run_step + 4 * i * stride;
+      for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
+      V weight[kVecs];
+      HWY_UNROLL(32)
+      for (int v = 0; v < kVecs; ++v) weight[v] = hn::Load(d, w + v * lanes);
+      w += kVecs * lanes;
+      HWY_UNROLL(32)
+      for (int r = 0; r < kRows; ++r) {
+        const V x = hn::Set(d, base[r / 4][r % 4 == 3 ? stride3 : r % 4 * stride]);
+        HWY_UNROLL(32)
+        for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, weight[v], sum[r][v]);
       }
-      for (int64_t k = t.run; k > 0; --k) {
-        // Keeps the compiler from making one pointer for each row.
-        HWY_UNROLL(32)
-        for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
-        V weight[kVecs];
-        HWY_UNROLL(32)
-        for (int v = 0; v < kVecs; ++v) weight[v] = hn::Load(d, w + v * lanes);
-        w += kVecs * lanes;
-        HWY_UNROLL(32)
-        for (int r = 0; r < kRows; ++r) {
-          const V x = hn::Set(d, base[r / 4][r % 4 == 3 ? stride3 : r % 4 * stride]);
-          HWY_UNROLL(32)
-          for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, weight[v], sum[r][v]);
-        }
-        HWY_UNROLL(32)
-        for (int i = 0; i < kBases; ++i) base[i] += step;
-      }
+      HWY_UNROLL(32)
+      for (int i = 0; i < kBases; ++i) base[i] += step;
     }
   }
 }

@@ -9,7 +9,7 @@
 #include "engine/kernels/dispatch.h"
 #include "engine/kernels/panels.h"
 #include "engine/kernels/parts.h"
-#include "engine/kernels/row_direct.h"
+#include "engine/kernels/processor.h"
 #include "engine/kernels/winograd_points.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -34,35 +34,56 @@ inline constexpr int64_t kBandRows = 16;
 /// Tiles of a row whose sums are in scratch memory at a time: they stay in the first level of the
 /// cache.
 inline constexpr int64_t kBlockTiles = 28;
+/// Rows of fewer tiles are no multiple of whole vectors.
+inline constexpr int64_t kFewTiles = 14;
+/// Products of a sum in registers, at most: longer ones round worse, and their weights leave the
+/// first level of the cache.
+inline constexpr int64_t kLongestSum = 128;
+/// Rows of a kernel, at most.
+inline constexpr int64_t kMostRows = 64;
 
-/// What lies where in scratch memory.
+/// What lies where in scratch memory. Transformed inputs are [point][phase][channel][row of
+/// tiles], or [point][row of tiles][phase][channel] where pixels are read: a vector is tiles, or
+/// channels. Rows that are a stride apart follow each other, so that tiles of all output rows are
+/// one run where rows have few of them.
 struct Scratch {
+  bool pixels;                          // the source has channels next to each other
   int64_t tiles;                        // of a row
-  int64_t lanes;                        // the same, rounded up to whole vectors
+  int64_t pitch;                        // from one row's to the next one's
   int64_t width;                        // columns of input, with padding
   int64_t inputs;                       // that a tile reads
   int64_t step;                         // columns from one tile's to the next one's
-  int64_t point;                        // floats of a row of transformed inputs, for one point
-  int64_t row;                          // for all of them
-  int64_t product, tile;                // floats of sums: of a point, of a tile
+  int64_t tile, channel;                // floats from one to the next
+  int64_t plane;                        // floats of the rows that lie a stride apart
+  int64_t point;                        // floats of transformed inputs, for one point
+  int64_t product, sum;                 // floats of sums: of a point, of a tile
   int64_t input_rows;                   // of the band
   int64_t columns, planes, rows, sums;  // floats of all
 
-  Scratch(const IgemmShape& s, const WinogradAxis& form, int64_t vector, int64_t band) {
+  Scratch(const RowConv& c, int64_t vector, int64_t band) {
+    const IgemmShape& s = c.shape;
+    const IgemmAxis& y = s.axis[1];
+    const WinogradAxis& form = *c.winograd;
+    pixels = c.source.column != 1;
     tiles = ceil_div(s.axis[2].out, form.out);
-    lanes = round_up(tiles, vector);
+    const int64_t lanes = round_up(tiles, vector);
+    pitch = pixels || tiles < kFewTiles ? tiles : lanes;
     inputs = form.products();
     step = form.out * form.stride;
     width = (tiles - 1) * step + inputs;
-    point = form.stride * s.ic * lanes;
-    row = inputs * s.ic * lanes;
+    input_rows = rows_spanned(y, band);
+    const int64_t factors = form.stride * s.ic;
+    tile = pixels ? factors : 1;
+    // A last vector may reach out of a plane.
+    plane = round_up(ceil_div(input_rows, y.stride) * pitch * tile + vector, 16);
+    channel = pixels ? 1 : y.stride * plane;
+    point = y.stride * plane * (pixels ? 1 : factors);
     product = 2 * vector;
-    tile = form.points() * product;
-    columns = round_up(width, 16);
-    planes = round_up(inputs * lanes, 16);
-    input_rows = rows_spanned(s.axis[1], band);
-    rows = round_up(input_rows * row, 16);
-    sums = std::min(tiles, kBlockTiles) * tile;
+    sum = form.points() * product;
+    columns = round_up(width * (pixels ? s.ic : 1) + vector, 16);
+    planes = pixels ? 0 : round_up(inputs * lanes, 16);
+    rows = form.points() * point;
+    sums = std::min(pitch == tiles ? band * tiles : tiles, kBlockTiles) * sum;
   }
   int64_t floats() const { return columns + planes + rows + sums; }
 };
@@ -82,37 +103,69 @@ using V = hn::Vec<D>;
 
 int64_t vector_lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
 
-/// A row of one channel to the factors of its products, for all points.
+/// The factors of products of a vector of tiles or channels, for all points of a phase: from inputs
+/// `step` floats apart to factors scratch.point apart. The last point may not have this phase.
 template <class T>
-HWY_NOINLINE void transform_row(const WinogradAxis& form, const Scratch& scratch,
-                                const float* columns, float* planes, int64_t channels, float* to) {
-  transpose(columns, scratch.step, scratch.tiles, scratch.inputs, scratch.lanes, planes);
+HWY_INLINE void transform_inputs(const Scratch& scratch, const float* from, int64_t step,
+                                 bool whole, float* to) {
   const D d;
-  for (int64_t phase = 0; phase < form.stride; ++phase) {
+  constexpr int kLast = T::kPoints - 1;
+  V x[T::kPoints], y[T::kPoints];
+  HWY_UNROLL(16)
+  for (int i = 0; i < kLast; ++i) x[i] = hn::LoadU(d, from + i * step);
+  x[kLast] = whole ? hn::LoadU(d, from + kLast * step) : hn::Zero(d);
+  transform_axis<T>(d, x, y);
+  HWY_UNROLL(16)
+  for (int i = 0; i < kLast; ++i) hn::StoreU(y[i], d, to + i * scratch.point);
+  if (whole) hn::StoreU(y[kLast], d, to + kLast * scratch.point);
+}
+
+/// A row of one channel.
+template <class T>
+HWY_NOINLINE void transform_plane(const WinogradAxis& form, const Scratch& scratch,
+                                  const float* columns, float* planes, int64_t channels,
+                                  float* to) {
+  const int64_t lanes = round_up(scratch.tiles, vector_lanes());
+  transpose(columns, scratch.step, scratch.tiles, scratch.inputs, lanes, planes);
+  for (int64_t phase = 0; phase < form.stride; ++phase, to += channels * scratch.channel) {
     const bool whole = (T::kPoints - 1) * form.stride + phase < scratch.inputs;
-    for (int64_t tile = 0; tile < scratch.lanes; tile += vector_lanes()) {
-      V x[T::kPoints], y[T::kPoints];
-      HWY_UNROLL(16)
-      for (int i = 0; i < T::kPoints - 1; ++i) {
-        x[i] = hn::Load(d, planes + (i * form.stride + phase) * scratch.lanes + tile);
-      }
-      const int64_t last = (T::kPoints - 1) * form.stride + phase;
-      x[T::kPoints - 1] = whole ? hn::Load(d, planes + last * scratch.lanes + tile) : hn::Zero(d);
-      transform_axis<T>(d, x, y);
-      float* out = to + phase * channels * scratch.lanes + tile;
-      HWY_UNROLL(16)
-      for (int i = 0; i < T::kPoints - 1; ++i) hn::Store(y[i], d, out + i * scratch.point);
-      if (whole) hn::Store(y[T::kPoints - 1], d, out + (T::kPoints - 1) * scratch.point);
+    for (int64_t tile = 0; tile < lanes; tile += vector_lanes()) {
+      transform_inputs<T>(scratch, planes + phase * lanes + tile, form.stride * lanes, whole,
+                          to + tile);
     }
   }
 }
 
-/// Sums of products of some tiles at a point.
+/// A row of all channels. Vectors reach into what is stored after them.
+template <class T>
+HWY_NOINLINE void transform_pixels(const WinogradAxis& form, const Scratch& scratch,
+                                   const float* columns, int64_t channels, float* to) {
+  for (int64_t tile = 0; tile < scratch.tiles; ++tile, columns += scratch.step * channels) {
+    for (int64_t phase = 0; phase < form.stride; ++phase, to += channels) {
+      const bool whole = (T::kPoints - 1) * form.stride + phase < scratch.inputs;
+      for (int64_t c = 0; c < channels; c += vector_lanes()) {
+        transform_inputs<T>(scratch, columns + phase * channels + c, form.stride * channels, whole,
+                            to + c);
+      }
+    }
+  }
+}
+
+/// Sums of products of some tiles at a point, to what is there or instead of it.
 template <int kRows, int kVecs>
-HWY_NOINLINE void multiply(const RowTile& t, int64_t step, float* to, int64_t to_row) {
+HWY_NOINLINE void multiply(const RowTile& t, int64_t step, bool add, float* to, int64_t to_row) {
   const D d;
   V sum[kRows][kVecs];
   sum_row_tile(t, step, sum);
+  if (add) {
+    HWY_UNROLL(32)
+    for (int r = 0; r < kRows; ++r) {
+      HWY_UNROLL(32)
+      for (int v = 0; v < kVecs; ++v) {
+        sum[r][v] = hn::Add(sum[r][v], hn::Load(d, to + r * to_row + v * vector_lanes()));
+      }
+    }
+  }
   HWY_UNROLL(32)
   for (int r = 0; r < kRows; ++r) {
     HWY_UNROLL(32)
@@ -120,7 +173,7 @@ HWY_NOINLINE void multiply(const RowTile& t, int64_t step, float* to, int64_t to
   }
 }
 
-using MultiplyFn = void (*)(const RowTile&, int64_t, float*, int64_t);
+using MultiplyFn = void (*)(const RowTile&, int64_t, bool, float*, int64_t);
 template <int kVecs, int... kRows>
 constexpr std::array<MultiplyFn, sizeof...(kRows)> multiply_functions(
     std::integer_sequence<int, kRows...>) {
@@ -131,31 +184,40 @@ using RowCounts = std::make_integer_sequence<int, kRowTileRows>;
 constexpr std::array<MultiplyFn, kRowTileRows> kMultiply[2] = {multiply_functions<1>(RowCounts()),
                                                                multiply_functions<2>(RowCounts())};
 
-/// All sums of a block of tiles for a panel.
+/// All sums of a block of tiles for a panel. `offsets`: of the kernel's rows.
 template <class T>
 void multiply_block(const IgemmShape& s, const WinogradAxis& form, const Scratch& scratch,
-                    const float* inputs, const float* weights, int64_t vectors, int64_t tiles,
-                    float* sums) {
-  const IgemmAxis& y = s.axis[1];
+                    const float* inputs, const int64_t* offsets, const float* weights,
+                    int64_t vectors, int64_t tiles, float* sums) {
   const Parts pieces(tiles, kRowTileRows);
+  const int64_t taps = s.axis[1].taps;
   RowTile tile;
-  tile.stride = 1;
-  tile.lines = 1;
-  tile.line_step = 0;
-  tile.runs = y.taps;
-  tile.run_step = y.step * scratch.row;
+  tile.stride = scratch.tile;
   tile.w = weights;
   for (int64_t point = 0; point < T::kPoints; ++point) {
-    tile.run = std::min(form.stride, scratch.inputs - point * form.stride) * s.ic;
-    tile.a = inputs + point * scratch.point;
-    float* to = sums + point * scratch.product;
-    for (int64_t i = 0; i < pieces.count; ++i) {
-      const auto rows = pieces.size(i);
-      kMultiply[vectors - 1][static_cast<size_t>(rows - 1)](tile, scratch.lanes, to, scratch.tile);
-      tile.a += rows;
-      to += rows * scratch.tile;
+    const int64_t run = std::min(form.stride, scratch.inputs - point * form.stride) * s.ic;
+    // Rows of the kernel, or a part of one, that are summed at a time.
+    const Parts parts(run, row_winograd::kLongestSum);
+    const int64_t rows = std::clamp<int64_t>(row_winograd::kLongestSum / run, 1, taps);
+    for (int64_t row = 0; row < taps; row += rows) {
+      const float* from = inputs + point * scratch.point;
+      tile.offsets = offsets + row;
+      tile.runs = std::min(rows, taps - row);
+      for (int64_t part = 0; part < parts.count; ++part) {
+        tile.run = parts.size(part);
+        tile.a = from;
+        float* to = sums + point * scratch.product;
+        for (int64_t i = 0; i < pieces.count; ++i) {
+          const auto& functions = kMultiply[vectors - 1];
+          functions[static_cast<size_t>(pieces.size(i) - 1)](tile, scratch.channel, row + part > 0,
+                                                             to, scratch.sum);
+          tile.a += pieces.size(i) * scratch.tile;
+          to += pieces.size(i) * scratch.sum;
+        }
+        from += tile.run * scratch.channel;
+        tile.w += tile.runs * tile.run * vectors * vector_lanes();
+      }
     }
-    tile.w += tile.runs * tile.run * vectors * vector_lanes();
   }
 }
 
@@ -186,38 +248,62 @@ HWY_INLINE void transform_output(const float* sums, const float* bias, V lo, V h
   }
 }
 
+/// The band's input, transformed, to `inputs`; `memory` is for a row.
+template <class T>
+void transform_band(const RowConv& c, const IgemmShape& s, const RowBand& band,
+                    const Scratch& scratch, const float* src, float* memory, float* inputs) {
+  const IgemmAxis &y = s.axis[1], &x = s.axis[2];
+  float* columns = memory;
+  float* planes = columns + scratch.columns;
+  const int64_t together = scratch.pixels ? s.ic : 1;  // channels
+  // What transforms read of tiles that there are not.
+  std::fill_n(planes, scratch.planes, 0.0f);
+  std::fill_n(columns, scratch.columns, 0.0f);
+  for (int64_t r = 0, phase = 0, line = 0; r < scratch.input_rows; ++r) {
+    const int64_t row = band.row * y.stride + y.origin + r;
+    float* to = inputs + phase * scratch.plane + line * scratch.pitch * scratch.tile;
+    if (++phase == y.stride) phase = 0, ++line;
+    const bool inside = row >= 0 && row < y.in;
+    for (int64_t channel = 0; channel < s.ic; channel += together, to += scratch.channel) {
+      if (inside) {
+        const float* from = src + channel * c.source.channel + row * c.source.row;
+        copy_columns(x, scratch.width, together, from, c.source.column, columns);
+      } else {
+        std::fill_n(columns, scratch.width * together, 0.0f);
+      }
+      if (scratch.pixels) {
+        transform_pixels<T>(*c.winograd, scratch, columns, s.ic, to);
+      } else {
+        transform_plane<T>(*c.winograd, scratch, columns, planes, s.ic, to);
+      }
+    }
+  }
+}
+
 template <class T>
 void run_band(const RowConv& c, const RowBand& band, const float* src, float* dst, float* memory) {
-  const IgemmShape s = row_band_shape(c.shape, band);
+  RowConv part = c;
+  part.shape = row_band_shape(c.shape, band);
+  const IgemmShape& s = part.shape;
   const WinogradAxis& form = *c.winograd;
   const IgemmAxis &y = s.axis[1], &x = s.axis[2];
   const Panels panels{vector_lanes(), s.oc};
-  const Scratch scratch(s, form, panels.lanes, band.rows);
-  float* columns = memory;
-  float* planes = columns + scratch.columns;
-  float* inputs = planes + scratch.planes;
+  const Scratch scratch(part, panels.lanes, band.rows);
+  float* inputs = memory + scratch.columns + scratch.planes;
   float* sums = inputs + scratch.rows;
-  // What transforms read of tiles that there are not.
-  std::fill_n(planes, scratch.planes, 0.0f);
+  transform_band<T>(part, s, band, scratch, src + band.image * c.source.image, memory, inputs);
 
-  src += band.image * c.source.image;
-  for (int64_t r = 0; r < scratch.input_rows; ++r) {
-    const int64_t row = band.row * y.stride + y.origin + r;
-    float* to = inputs + r * scratch.row;
-    if (row < 0 || row >= y.in) {
-      std::fill_n(to, scratch.row, 0.0f);
-      continue;
-    }
-    for (int64_t channel = 0; channel < s.ic; ++channel) {
-      const float* from = src + channel * c.source.channel + row * c.source.row;
-      copy_columns(x, scratch.width, 1, from, c.source.column, columns);
-      transform_row<T>(form, scratch, columns, planes, s.ic, to + channel * scratch.lanes);
-    }
+  std::array<int64_t, row_winograd::kMostRows> offsets;
+  for (int64_t i = 0; i < y.taps; ++i) {
+    const int64_t row = i * y.step, line = row / y.stride;
+    offsets[static_cast<size_t>(i)] =
+        (row - line * y.stride) * scratch.plane + line * scratch.pitch * scratch.tile;
   }
-
   const int64_t line = c.shape.axis[2].out;
   const int64_t first_pixel = (band.image * y.out + band.row) * line + band.column;
-  const Parts blocks(scratch.tiles, row_winograd::kBlockTiles);
+  // Output rows whose tiles are one run.
+  const int64_t together = scratch.pitch == scratch.tiles ? band.rows : 1;
+  const Parts blocks(together * scratch.tiles, row_winograd::kBlockTiles);
   const D d;
   const V lo = hn::Set(d, c.epilogue.lo), hi = hn::Set(d, c.epilogue.hi);
   for (int64_t panel = 0; panel < panels.count(); ++panel) {
@@ -225,18 +311,23 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
     const int64_t width = panels.vectors(panel) * panels.lanes;
     const int64_t channels = std::min(s.oc - column, width);
     const float* weights = c.packed + column * scratch.inputs * y.taps * s.ic;
-    for (int64_t r = 0; r < band.rows; ++r) {
-      const float* from = inputs + r * y.stride * scratch.row;
-      float* to = dst + (first_pixel + r * line) * s.dst_pixel + column;
+    float* row = dst + first_pixel * s.dst_pixel + column;
+    for (int64_t r = 0; r < band.rows; r += together) {
+      const float* from = inputs + r * scratch.pitch * scratch.tile;
+      float* to = row;
       int64_t left = x.out;
-      for (int64_t i = 0; i < blocks.count; from += blocks.size(i++)) {
-        multiply_block<T>(s, form, scratch, from, weights, panels.vectors(panel), blocks.size(i),
-                          sums);
+      for (int64_t i = 0; i < blocks.count; from += blocks.size(i++) * scratch.tile) {
+        multiply_block<T>(s, form, scratch, from, offsets.data(), weights, panels.vectors(panel),
+                          blocks.size(i), sums);
         for (int64_t t = 0; t < blocks.size(i); ++t) {
-          transform_output<T>(sums + t * scratch.tile, c.epilogue.bias + column, lo, hi, left,
+          transform_output<T>(sums + t * scratch.sum, c.epilogue.bias + column, lo, hi, left,
                               channels, to, s.dst_pixel);
           to += T::kOut * s.dst_pixel;
           left -= T::kOut;
+          if (left > 0) continue;
+          row += line * s.dst_pixel;
+          to = row;
+          left = x.out;
         }
       }
     }
@@ -278,8 +369,8 @@ Panels panels_of(const IgemmShape& shape) {
   return {HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
 }
 
-row_winograd::Scratch scratch_of(const IgemmShape& shape, const WinogradAxis& form, int64_t rows) {
-  return {shape, form, HWY_DYNAMIC_DISPATCH(vector_lanes)(), rows};
+row_winograd::Scratch scratch_of(const RowConv& conv, int64_t rows) {
+  return {conv, HWY_DYNAMIC_DISPATCH(vector_lanes)(), rows};
 }
 
 /// A row of weights, of which every stride-th from `phase` on is a coefficient, at a point.
@@ -297,33 +388,40 @@ double value_at(const WinogradAxis& form, int64_t point, int64_t phase, const fl
 
 }  // namespace
 
-std::optional<WinogradAxis> row_winograd_form(const IgemmShape& shape, const RowConvSource& source,
-                                              bool strict) {
+std::optional<WinogradAxis> row_winograd_form(const IgemmShape& shape, bool strict) {
   const IgemmAxis &y = shape.axis[1], &x = shape.axis[2];
-  if (source.column != 1 || row_shared_pixels(shape, source) > 1) return {};
-  const auto find = [&](const WinogradAxis& form) {
-    return form.taps == ceil_div(x.taps, x.stride) && (!strict || form.points() == 4);
-  };
-  const auto* phase =
-      std::find_if(std::begin(row_winograd::kForms), std::end(row_winograd::kForms), find);
-  if (phase == std::end(row_winograd::kForms)) return {};
-  const WinogradAxis form{phase->out, x.taps, x.stride};
-  // For a row of outputs and a panel, in products of one input and the panel's vectors; fitted to
-  // the measurements in bench/README.md. A point's sums of a tile are stored, read and transformed;
-  // the inputs of a band are transformed once for all panels. A tile must be worth its error.
-  constexpr double kPoint = 6, kInput = 0.7, kGain = 1.2;
+  if (y.taps > row_winograd::kMostRows || x.taps <= x.stride) return {};
+  for (const WinogradAxis& phase : row_winograd::kForms) {
+    if (phase.taps != ceil_div(x.taps, x.stride) || (strict && phase.points() != 4)) continue;
+    return WinogradAxis{phase.out, x.taps, x.stride};
+  }
+  return {};
+}
+
+double row_winograd_cost(const IgemmShape& shape, const RowConvSource& source,
+                         const WinogradAxis& form) {
+  // Of a row of outputs, in multiplications; fitted to the measurements in bench/README.md. A
+  // point's sums of a tile are stored, read and transformed. Inputs are transformed once for all
+  // panels of outputs, by vectors of tiles of one channel or of channels.
+  constexpr double kPoint = 5, kTransposed = 22, kTransform = 4;
   constexpr int64_t kFewestTiles = 8;  // a register tile with fewer takes as long
-  const auto depth = static_cast<double>(y.taps * shape.ic);
-  const auto tiles = static_cast<double>(ceil_div(x.out, form.out));
-  const auto products = static_cast<double>(form.products());
-  const double rows =
-      static_cast<double>(y.stride) + static_cast<double>(y.taps) / row_winograd::kBandRows;
-  const double cost = std::max<double>(tiles, kFewestTiles) * products * depth +
-                      kPoint * tiles * static_cast<double>(form.points()) +
-                      kInput * tiles * products * static_cast<double>(shape.ic) * rows /
-                          static_cast<double>(panels_of(shape).count());
-  if (kGain * cost > static_cast<double>(x.out * x.taps) * depth) return {};
-  return form;
+  const IgemmAxis &y = shape.axis[1], &x = shape.axis[2];
+  const Panels panels = panels_of(shape);
+  const int64_t tiles = ceil_div(x.out, form.out);
+  const int64_t rows = std::min(row_winograd::kBandRows, y.out);
+  const int64_t run = tiles < row_winograd::kFewTiles ? tiles * rows : tiles;
+  const bool pixels = source.column != 1;
+  const int64_t vectors =
+      pixels ? tiles * ceil_div(shape.ic, panels.lanes) : ceil_div(tiles, panels.lanes) * shape.ic;
+  const auto count = [](int64_t n) { return static_cast<double>(n); };
+  const double waste = std::max(1.0, count(kFewestTiles) / count(run));
+  const double input_rows = count(rows_spanned(y, rows)) / count(rows);
+  const double weights = count(form.products() * y.taps * shape.ic * panels.padded());
+  return count(y.out) * (waste * count(tiles) * weights +
+                         kPoint * count(tiles * form.points() * panels.padded()) +
+                         (pixels ? kTransform : kTransposed) * input_rows *
+                             count(vectors * panels.lanes * form.products())) +
+         processor().weight_cost.read * weights;
 }
 
 size_t row_winograd_packed_size(const IgemmShape& shape, const WinogradAxis& form) {
@@ -332,11 +430,12 @@ size_t row_winograd_packed_size(const IgemmShape& shape, const WinogradAxis& for
 }
 
 void row_winograd_pack(const IgemmShape& shape, const WinogradAxis& form,
-                       const IgemmWeights& weights, float* packed) {
+                       const IgemmWeights& weights, const IgemmColumns& columns, float* packed) {
   const Panels panels = panels_of(shape);
-  for (int64_t panel = 0; panel < panels.count(); ++panel) {
-    const int64_t width = panels.vectors(panel) * panels.lanes;
-    const int64_t first = panel * panels.width(), end = std::min(shape.oc, first + width);
+  const int64_t end = columns.first + columns.count;
+  packed += columns.first * form.products() * shape.axis[1].taps * shape.ic;
+  for (int64_t first = columns.first; first < end; first += panels.width()) {
+    const int64_t width = panels.vectors(first / panels.width()) * panels.lanes;
     for (int64_t point = 0; point < form.points(); ++point) {
       const int64_t phases = std::min(form.stride, form.products() - point * form.stride);
       const int64_t depth = shape.axis[1].taps * phases * shape.ic;
@@ -344,27 +443,26 @@ void row_winograd_pack(const IgemmShape& shape, const WinogradAxis& form,
         const int64_t row = k / shape.ic / phases, phase = k / shape.ic % phases;
         const float* from = weights.data + k % shape.ic * weights.ic_stride;
         const int64_t* offset = weights.tap_offset + row * form.taps;
-        for (int64_t o = first; o < end; ++o) {
-          const double value = value_at(form, point, phase, from + o * weights.oc_stride, offset);
-          packed[o - first] = static_cast<float>(value);
+        for (int64_t i = 0; i < std::min(width, end - first); ++i) {
+          const float* column = from + (first - columns.first + i) * weights.oc_stride;
+          packed[i] = static_cast<float>(value_at(form, point, phase, column, offset));
         }
       }
     }
   }
 }
 
-int64_t row_winograd_band(const IgemmShape& shape, const WinogradAxis& form) {
+int64_t row_winograd_band(const RowConv& conv) {
   // A band's inputs stay in the second level of the cache; rows that neighbouring bands share are
   // transformed again.
   constexpr int64_t kFloats = 128 << 10, kFewest = 4;
-  int64_t rows = std::min(row_winograd::kBandRows, shape.axis[1].out);
-  while (rows > kFewest && scratch_of(shape, form, rows).floats() > kFloats) --rows;
+  int64_t rows = std::min(row_winograd::kBandRows, conv.shape.axis[1].out);
+  while (rows > kFewest && scratch_of(conv, rows).floats() > kFloats) --rows;
   return rows;
 }
 
-size_t row_winograd_scratch(const IgemmShape& shape, const WinogradAxis& form) {
-  const int64_t rows = row_winograd_band(shape, form);
-  return static_cast<size_t>(scratch_of(shape, form, rows).floats());
+size_t row_winograd_scratch(const RowConv& conv) {
+  return static_cast<size_t>(scratch_of(conv, row_winograd_band(conv)).floats());
 }
 
 RowBandFn row_winograd_function(const WinogradAxis& form) {

@@ -245,13 +245,17 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
                              .row = spatial == 2 ? desc.strides[channel + 1] : 0,
                              .column = desc.strides.back()};
   RowConv conv{.shape = phase.shape, .source = source, .winograd = {}, .epilogue = {}};
-  if (builder.rounding() != Rounding::kDirect) {
-    conv.winograd = row_winograd_form(phase.shape, source, builder.rounding() == Rounding::kStrict);
-  }
-  if (!row_conv_fits(conv)) return false;
-  if (const IgemmShape shape = chosen_for(builder, phase.shape);
-      source.channel == 1 && conv_cost({&shape, 1}, builder.rounding()) < igemm_cost(shape)) {
-    return false;
+  const IgemmShape shape = chosen_for(builder, phase.shape);
+  if (source.channel == 1) {
+    // Pixels may have another method.
+    if (!row_conv_fits(conv) ||
+        conv_cost({&shape, 1}, builder.rounding(), builder.spare_bytes()) < igemm_cost(shape)) {
+      return false;
+    }
+  } else {
+    const double direct = row_conv_fits(conv) ? row_conv_cost(conv) : igemm_cost(shape);
+    conv.winograd = row_winograd_choice(phase.shape, source, builder.rounding(), direct);
+    if (!row_conv_fits(conv)) return false;
   }
   builder.use_input_as(0, desc.strides);
   PackedEpilogue packed = bind_epilogue(builder, epilogue);

@@ -186,7 +186,7 @@ void ConvTranspose::plan(StepBuilder& builder) const {
     for (IgemmPhase& part : without_padding(builder, phase)) cut.push_back(std::move(part));
   }
   const auto cost = [&](const std::vector<IgemmPhase>& parts) {
-    return conv_cost(chosen_for(builder, parts), builder.rounding());
+    return conv_cost(chosen_for(builder, parts), builder.rounding(), builder.spare_bytes());
   };
   if (cost(cut) < cost(phases)) phases = std::move(cut);
   plan_phases(builder, g, std::move(phases));

@@ -75,16 +75,18 @@ constexpr double kDirectError = 2e-6;
 constexpr double kWinogradError = 4 * kDirectError;
 
 /// Every target, 1 to 4 threads with the same bits, against float64.
-void check(const Graph& graph, double bound = kDirectError) {
+void check(const Graph& graph, double bound = kDirectError, Rounding rounding = Rounding::kFast) {
   const std::vector<Array> inputs = inputs_of(graph);
   const Array expected = evaluate(graph, inputs)[0];
   INFO(graph.print());
   test::for_each_target([&] {
-    const Array y = run_planned(graph, inputs)[0];
+    PlanOptions options;
+    options.rounding = rounding;
+    const Array y = run_planned(graph, inputs, options)[0];
     REQUIRE(y.shape == expected.shape);
     CHECK(test::relative_error(y, expected) < bound);
-    for (int threads = 2; threads <= 4; ++threads) {
-      CHECK(run_planned(graph, inputs, {.threads = threads})[0].data == y.data);
+    for (options.threads = 2; options.threads <= 4; ++options.threads) {
+      CHECK(run_planned(graph, inputs, options)[0].data == y.data);
     }
   });
 }
@@ -111,10 +113,11 @@ TEST_CASE("convolution for kernels, strides, paddings and dilations", "[conv]") 
   const int64_t dilation = GENERATE(1, 2);
   const int64_t ic = GENERATE(1, 3, 20);
   const Shape x{1, ic, 15, 13};
-  check(make_graph<Conv>({x, {6, ic, kernel, kernel}}, {.stride = {stride, 1},
-                                                        .padding = {padding, 2},
-                                                        .dilation = {dilation, 1},
-                                                        .has_bias = true}));
+  const Graph graph = make_graph<Conv>({x, {6, ic, kernel, kernel}}, {.stride = {stride, 1},
+                                                                      .padding = {padding, 2},
+                                                                      .dilation = {dilation, 1},
+                                                                      .has_bias = true});
+  check(graph, kernel >= 5 ? kWinogradError : kDirectError);
 }
 
 TEST_CASE("convolution in one and three dimensions, unbatched, same and grouped", "[conv]") {
@@ -223,7 +226,9 @@ TEST_CASE("convolution of few output channels", "[conv]") {
   const int64_t width = GENERATE(16, 17, 35);
   const Shape x{2, in, 5, width}, few{2, 8, 5, width};
   const auto plain = [&](Shape weight, const Attributes& a) {
-    check(make_graph<Conv>({x, weight}, a));
+    const Graph graph = make_graph<Conv>({x, weight}, a);
+    check(graph, kDirectError, Rounding::kDirect);
+    check(graph, kWinogradError);
   };
   plain({out, in, 1, 1}, {.has_bias = true});
   plain({out, in, 3, 3}, {.padding = {1}, .has_bias = true});

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
+#include <catch2/generators/catch_generators_range.hpp>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -46,6 +47,26 @@ std::string kernel_of(const Graph& graph, const Shape& input, const PlanOptions&
   return make_plan(graph, {input}, cache, options).steps.at(0).kernel_name;
 }
 
+bool has_row_winograd(const Graph& graph, const Shape& input) {
+  PackCache cache;
+  const Plan plan = make_plan(graph, {input}, cache, {});
+  return std::any_of(plan.steps.begin(), plan.steps.end(),
+                     [](const Step& step) { return step.kernel_name == "row_winograd"; });
+}
+
+/// Against float64, with one to four threads and all targets.
+void check_all(const test::Net& net, const Shape& shape, double bound) {
+  const Array x = random_array(shape, 5);
+  const Array expected = evaluate(net.graph, {x})[0];
+  test::for_each_target([&] {
+    const Array y = run_planned(net.graph, {x})[0];
+    CHECK(test::relative_error(y, expected) < bound);
+    for (int threads = 2; threads <= 4; ++threads) {
+      CHECK(run_planned(net.graph, {x}, {.threads = threads})[0].data == y.data);
+    }
+  });
+}
+
 TEST_CASE("first convolutions by Winograd along rows agree with float64", "[row_conv]") {
   // Phases of 2 to 9 taps; rows that end in the middle of a tile, more tiles than a block has, and
   // channels that fill their last panel by half or in part.
@@ -73,6 +94,78 @@ TEST_CASE("first convolutions by Winograd along rows agree with float64", "[row_
       CHECK(error(Rounding::kStrict) < kDirectError);
       CHECK(error(Rounding::kDirect) < kDirectError);
     });
+  }
+}
+
+TEST_CASE("convolutions of few output channels have pixels as lanes", "[row_conv]") {
+  const int64_t outputs = GENERATE(Catch::Generators::range<int64_t>(1, 18));
+  // Without padding, from the source itself; rows of fewer pixels than a vector has lanes, of one,
+  // and bands of a long image; strides whose phases have different widths.
+  const First cases[] = {{1, outputs, 5, 1, 28, 28, 0}, {3, outputs, 5, 1, 12, 11, 2},
+                         {2, outputs, 3, 1, 3, 3, 0},   {1, outputs, 3, 1, 40, 150, 1},
+                         {3, outputs, 3, 2, 21, 34, 1}, {2, outputs, 4, 3, 30, 41, 2},
+                         {1, outputs, 2, 1, 9, 4, 0},   {4, outputs, 7, 1, 6, 200, 3}};
+  for (const First& f : cases) {
+    CAPTURE(f.channels, f.outputs, f.taps, f.stride, f.width);
+    check_all(net_of(f), f.input(1), kWinogradError);
+    PlanOptions direct;
+    direct.rounding = Rounding::kDirect;
+    const test::Net net = net_of(f, 2);
+    const Array x = random_array(f.input(2), 6);
+    const Array y = run_planned(net.graph, {x}, direct)[0];
+    CHECK(test::relative_error(y, evaluate(net.graph, {x})[0]) < kDirectError);
+  }
+}
+
+TEST_CASE("convolutions of few output channels write slices of a concatenation", "[row_conv]") {
+  using test::Net;
+  const int64_t outputs = GENERATE(3, 4, 6, 9, 13);
+  const First f{2, outputs, 5, 1, 14, 19, 2};
+  Net net = net_of(f);
+  const Shape weights{outputs, f.channels, 5, 5};
+  Value* first = net.graph.outputs()[0];
+  Value* second = net.op("aten.conv2d.default", {{"input", Net::ref(net.graph.inputs()[0].value)},
+                                                 {"weight", Net::ref(net.constant(weights))},
+                                                 {"bias", Net::ref(net.constant({outputs}))},
+                                                 {"stride", std::vector<Dim>{1}},
+                                                 {"padding", std::vector<Dim>{2}}});
+  const std::vector<TensorRef> both = {Net::ref(first), Net::ref(second)};
+  net.graph.add_output(net.op("aten.cat.default", {{"tensors", both}, {"dim", Dim(1)}}));
+  const Array x = random_array(f.input(1), 5);
+  const std::vector<Array> expected = evaluate(net.graph, {x});
+  test::for_each_target([&] {
+    const std::vector<Array> found = run_planned(net.graph, {x});
+    for (size_t i = 0; i < found.size(); ++i) {
+      CHECK(test::relative_error(found[i], expected[i]) < kWinogradError);
+    }
+  });
+}
+
+TEST_CASE("Winograd along rows reads pixels of few channels", "[row_conv]") {
+  using test::Net;
+  // Rows of few tiles, which are multiplied together, and of many; strides; channels that fill a
+  // vector in part.
+  const First cases[] = {{6, 16, 5, 1, 12, 12, 0},  {10, 20, 5, 1, 12, 12, 2},
+                         {8, 16, 3, 1, 14, 14, 1},  {10, 40, 7, 2, 33, 47, 3},
+                         {5, 33, 5, 1, 9, 130, 2},  {16, 24, 5, 2, 40, 40, 2},
+                         {12, 16, 9, 1, 17, 18, 4}, {4, 96, 11, 4, 67, 99, 2}};
+  for (const First& f : cases) {
+    CAPTURE(f.channels, f.outputs, f.taps, f.stride);
+    Net net;
+    Value* x = net.input({2, 3, f.height, f.width});
+    const auto conv = [&](Value* in, const Shape& weight, int64_t stride, int64_t padding) {
+      return net.op("aten.conv2d.default", {{"input", Net::ref(in)},
+                                            {"weight", Net::ref(net.constant(weight))},
+                                            {"bias", Net::ref(net.constant({weight[0]}))},
+                                            {"stride", std::vector<Dim>{stride}},
+                                            {"padding", std::vector<Dim>{padding}}});
+    };
+    Value* pixels = conv(x, {f.channels, 3, 1, 1}, 1, 0);
+    net.graph.add_output(
+        conv(pixels, {f.outputs, f.channels, f.taps, f.taps}, f.stride, f.padding));
+    const Shape shape{2, 3, f.height, f.width};
+    test::for_each_target([&] { CHECK(has_row_winograd(net.graph, shape)); });
+    check_all(net, shape, 2 * kWinogradError);
   }
 }
 
