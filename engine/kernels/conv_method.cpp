@@ -196,6 +196,10 @@ Choice winograd_form(std::span<const IgemmShape> parts, Rounding rounding, int64
 /// Winograd along rows instead of `otherwise`, which one sample is computed by, if that is faster.
 std::optional<WinogradAxis> row_form(const IgemmShape& sample, Rounding rounding,
                                      int64_t spare_bytes, const Choice& otherwise) {
+  // Of one row of taps there is nothing to add up before sums are transformed back; of few outputs,
+  // sums are mostly empty.
+  if (otherwise.winograd && sample.axis[1].taps == 1) return {};
+  if (4 * sample.oc < igemm_tile().panel) return {};
   const double cost = igemm_cost(sample);
   const auto form = row_winograd_choice(sample, row_source(sample), rounding, cost);
   if (!form) return {};

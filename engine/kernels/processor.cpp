@@ -9,8 +9,8 @@ namespace plica {
 // been measured counts as the latter, where large tiles of small images are not worth their
 // weights.
 const Processor& processor() {
-  static constexpr Processor kAmd = {"AMD", {2, 4.5}, 8 << 20, 1 << 20},
-                             kOther = {"other", {23, 23}, 1 << 20, 64 << 10};
+  static constexpr Processor kAmd = {"AMD", {2, 4.5, 6}, 8 << 20, 1 << 20},
+                             kOther = {"other", {23, 23, 14}, 1 << 20, 64 << 10};
 #if HWY_ARCH_X86
   if (__builtin_cpu_is("amd")) return kAmd;
 #endif

@@ -4,18 +4,19 @@
 
 namespace plica {
 
-/// Time that a float of weights takes, in that of a multiplication and addition in large matrix
-/// products. It is not measured at every start, which would choose different methods, and so give
-/// different bits.
-struct WeightCost {
-  double read;       ///< Once in each run, and most often from memory.
-  double transform;  ///< To make one while it is needed, and read it.
+/// Time that a float which is not in a register takes, in that of a multiplication and addition in
+/// large matrix products. It is not measured at every start, which would choose different methods,
+/// and so give different bits.
+struct FloatCost {
+  double weight;       ///< Of weights: once in each run, and most often from memory.
+  double made_weight;  ///< To transform one while it is needed, and read it.
+  double transformed;  ///< Of Winograd's inputs or sums: made and read.
 };
 
 /// What decides, beside the instruction set, which methods are chosen.
 struct Processor {
   const char* maker;
-  WeightCost weight_cost;
+  FloatCost float_cost;
   /// Bytes of weights that many reads in turn find near enough not to wait for.
   size_t near_weights;
   /// Bytes of a layer's weights that each thread may read for itself where it has few pixels.

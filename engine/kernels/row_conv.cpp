@@ -1,6 +1,7 @@
 #include "engine/kernels/row_conv.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "engine/base/aligned_buffer.h"
@@ -47,14 +48,17 @@ class RowConvKernel final : public Kernel {
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const int64_t height = conv_.shape.axis[1].out;
     const Split s = split(team.size());
-    team.for_each(conv_.shape.n * s.bands * s.pieces, [&](int64_t task, int worker) {
-      const int64_t piece = task % s.pieces, i = task / s.pieces % s.bands;
+    team.for_each(conv_.shape.n * s.tasks(), [&](int64_t task, int worker) {
+      const int64_t share = task % s.shares, piece = task / s.shares % s.pieces;
+      const int64_t i = task / s.shares / s.pieces % s.bands;
       RowBand band;
-      band.image = task / s.pieces / s.bands;
+      band.image = task / s.tasks();
       band.row = i * height / s.bands;
       band.rows = (i + 1) * height / s.bands - band.row;
       band.column = first_column(piece, s.pieces);
       band.columns = first_column(piece + 1, s.pieces) - band.column;
+      band.channel = first_channel(share, s.shares);
+      band.channels = first_channel(share + 1, s.shares) - band.channel;
       auto* memory = reinterpret_cast<float*>(args.workspace +
                                               static_cast<size_t>(worker) * bytes_per_thread_);
       run_(conv_, band, args.in[0], args.out[0], memory);
@@ -70,6 +74,7 @@ class RowConvKernel final : public Kernel {
     RowBand band;
     band.image = image;
     band.columns = conv_.shape.axis[2].out;
+    band.channels = conv_.shape.oc;
     for (band.row = out.begin; band.row < out.end; band.row += band_rows_) {
       band.rows = std::min(band_rows_, out.end - band.row);
       run_(conv_, band, args.in[0], args.out[0], memory);
@@ -77,19 +82,26 @@ class RowConvKernel final : public Kernel {
   }
 
  private:
-  /// Bands of each image, and pieces of each band.
+  /// Bands of each image, pieces of each band, and shares of its channels.
   struct Split {
-    int64_t bands, pieces = 1;
+    int64_t bands, pieces = 1, shares = 1;
+    int64_t tasks() const { return bands * pieces * shares; }
   };
 
   /// As many tasks as rows need, or as keep all threads busy. Where there are not enough rows, as
-  /// of an image of one dimension, they are cut.
+  /// of an image of one dimension, they are cut, or, where they are short, channels are.
   Split split(int threads) const {
-    constexpr int64_t kMany = 8, kFewestColumns = 64;
+    constexpr int64_t kMany = 8, kFewestColumns = 64, kFewTiles = 28;
     const IgemmAxis &y = conv_.shape.axis[1], &x = conv_.shape.axis[2];
     Split s{ceil_div(y.out, band_rows_)};
     const int64_t tasks = conv_.shape.n * s.bands;
     if (tasks % threads == 0 || tasks >= kMany * threads) return s;
+    const int64_t tiles = conv_.shape.n * y.out * ceil_div(x.out, tile_columns_);
+    const int64_t panels = ceil_div(conv_.shape.oc, igemm_tile().panel);
+    if (conv_.winograd && tiles < kFewTiles * threads && panels > 1) {
+      s.shares = std::min(panels, threads / std::gcd(tasks, int64_t{threads}));
+      return s;
+    }
     s.bands = std::min(y.out, ceil_div(round_up(tasks, threads), conv_.shape.n));
     const int64_t pieces = ceil_div(threads, conv_.shape.n * s.bands);
     s.pieces = std::clamp<int64_t>(x.out / kFewestColumns, 1, pieces);
@@ -100,6 +112,11 @@ class RowConvKernel final : public Kernel {
   int64_t first_column(int64_t piece, int64_t pieces) const {
     const int64_t out = conv_.shape.axis[2].out;
     return std::min(out, piece * ceil_div(out, tile_columns_) / pieces * tile_columns_);
+  }
+
+  int64_t first_channel(int64_t share, int64_t shares) const {
+    const int64_t panel = igemm_tile().panel;
+    return std::min(conv_.shape.oc, share * ceil_div(conv_.shape.oc, panel) / shares * panel);
   }
 
   RowConv conv_;
@@ -162,7 +179,8 @@ void apply_row_band_tail(const RowConv& conv, const RowBand& band, float* dst) {
   const int64_t lines = whole ? 1 : band.rows, pixels = whole ? band.rows * x.out : band.columns;
   int64_t pixel = (band.image * y.out + band.row) * x.out + band.column;
   for (int64_t i = 0; i < lines; ++i, pixel += x.out) {
-    apply_tail_rows(conv.epilogue, pixel, pixels, s.dst_pixel, 0, dst + pixel * s.dst_pixel, s.oc);
+    apply_tail_rows(conv.epilogue, pixel, pixels, s.dst_pixel, band.channel,
+                    dst + pixel * s.dst_pixel + band.channel, band.channels);
   }
 }
 

@@ -59,11 +59,13 @@ size_t row_conv_bias_size(const IgemmShape& shape);
 /// Scratch memory that each thread of make_row_conv() needs.
 size_t row_conv_bytes_per_thread(const RowConv& conv);
 
-/// Output rows [row, row + rows) of an image, columns [column, column + columns).
+/// Output rows [row, row + rows) of an image, columns [column, column + columns), channels
+/// [channel, channel + channels), which are all of them unless the convolution is by Winograd.
 struct RowBand {
   int64_t image = 0;
   int64_t row = 0, rows = 0;
   int64_t column = 0, columns = 0;
+  int64_t channel = 0, channels = 0;
 };
 
 /// What of the convolution the band's columns are: of as many as axis[2].out, from the first on.

@@ -306,8 +306,9 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
   const Parts blocks(together * scratch.tiles, row_winograd::kBlockTiles);
   const D d;
   const V lo = hn::Set(d, c.epilogue.lo), hi = hn::Set(d, c.epilogue.hi);
-  for (int64_t panel = 0; panel < panels.count(); ++panel) {
-    const int64_t column = panel * panels.width();
+  const int64_t end = band.channel + band.channels;
+  for (int64_t column = band.channel; column < end; column += panels.width()) {
+    const int64_t panel = column / panels.width();
     const int64_t width = panels.vectors(panel) * panels.lanes;
     const int64_t channels = std::min(s.oc - column, width);
     const float* weights = c.packed + column * scratch.inputs * y.taps * s.ic;
@@ -400,12 +401,14 @@ std::optional<WinogradAxis> row_winograd_form(const IgemmShape& shape, bool stri
 
 double row_winograd_cost(const IgemmShape& shape, const RowConvSource& source,
                          const WinogradAxis& form) {
-  // Of a row of outputs, in multiplications; fitted to the measurements in bench/README.md. A
-  // point's sums of a tile are stored, read and transformed. Inputs are transformed once for all
-  // panels of outputs, by vectors of tiles of one channel or of channels.
-  constexpr double kPoint = 5, kTransposed = 22, kTransform = 4;
+  // What a float of sums and of inputs takes, in that of one of tiles of two dimensions, which go
+  // through memory twice; fitted to the measurements in bench/README.md. Inputs are transformed
+  // once for all panels of outputs, by vectors of channels, or of tiles of one channel that were
+  // transposed before.
+  constexpr double kSum = 0.9, kInput = 0.7, kTransposed = 3.6;
   constexpr int64_t kFewestTiles = 8;  // a register tile with fewer takes as long
   const IgemmAxis &y = shape.axis[1], &x = shape.axis[2];
+  const FloatCost& float_cost = processor().float_cost;
   const Panels panels = panels_of(shape);
   const int64_t tiles = ceil_div(x.out, form.out);
   const int64_t rows = std::min(row_winograd::kBandRows, y.out);
@@ -417,11 +420,12 @@ double row_winograd_cost(const IgemmShape& shape, const RowConvSource& source,
   const double waste = std::max(1.0, count(kFewestTiles) / count(run));
   const double input_rows = count(rows_spanned(y, rows)) / count(rows);
   const double weights = count(form.products() * y.taps * shape.ic * panels.padded());
-  return count(y.out) * (waste * count(tiles) * weights +
-                         kPoint * count(tiles * form.points() * panels.padded()) +
-                         (pixels ? kTransform : kTransposed) * input_rows *
-                             count(vectors * panels.lanes * form.products())) +
-         processor().weight_cost.read * weights;
+  return count(y.out) *
+             (waste * count(tiles) * weights +
+              kSum * float_cost.transformed * count(tiles * form.points() * panels.padded()) +
+              (pixels ? kInput : kTransposed) * float_cost.transformed * input_rows *
+                  count(vectors * panels.lanes * form.products())) +
+         float_cost.weight * weights;
 }
 
 size_t row_winograd_packed_size(const IgemmShape& shape, const WinogradAxis& form) {

@@ -159,17 +159,15 @@ WinogradForm with_weights(IgemmShape shape, const WinogradForm& form, int64_t sp
 
 }  // namespace
 
-double igemm_cost(const IgemmShape& shape, const WeightCost& weight_cost) {
+double igemm_cost(const IgemmShape& shape, const FloatCost& float_cost) {
   const auto columns = static_cast<double>(shape.groups * igemm_padded_columns(shape));
   return static_cast<double>(shape.depth()) * columns *
-         (static_cast<double>(shape.rows()) + weight_cost.read);
+         (static_cast<double>(shape.rows()) + float_cost.weight);
 }
 
 // Fitted to the measurements in bench/README.md.
 double winograd_cost(const IgemmShape& shape, const WinogradForm& form,
-                     const WeightCost& weight_cost) {
-  // A float of transformed inputs or products: made and read.
-  constexpr double kTransform = 14;
+                     const FloatCost& float_cost) {
   // A matrix product with fewer rows takes as long as with these.
   constexpr int64_t kRows = 8;
 
@@ -180,37 +178,39 @@ double winograd_cost(const IgemmShape& shape, const WinogradForm& form,
     made = form.matrices() * ceil_div(tiles, winograd_block_tiles(shape, form));
   }
   const double weights =  // of a pair of channels
-      weight_cost.read * static_cast<double>(winograd_matrices(form)) +
-      weight_cost.transform * static_cast<double>(made);
+      float_cost.weight * static_cast<double>(winograd_matrices(form)) +
+      float_cost.made_weight * static_cast<double>(made);
   const int64_t depth = winograd_depth(shape), columns = igemm_padded_columns(shape);
   // Transforms work on whole vectors.
   const int64_t transformed =
       tiles * (form.products() * round_up(depth, 16) + form.points() * columns);
   const int64_t products = form.products() * std::max(tiles, kRows);
   const auto pairs = static_cast<double>(depth * columns);
-  return static_cast<double>(shape.groups) * (pairs * (static_cast<double>(products) + weights) +
-                                              kTransform * static_cast<double>(transformed));
+  return static_cast<double>(shape.groups) *
+         (pairs * (static_cast<double>(products) + weights) +
+          float_cost.transformed * static_cast<double>(transformed));
 }
 
 WinogradChoice winograd_choice(const IgemmShape& shape, bool strict, int64_t spare_bytes,
-                               const WeightCost& weight_cost) {
-  // A tile must be worth its rounding error, and direct summation is the most accurate.
-  constexpr double kGain = 1.08;
+                               const FloatCost& float_cost) {
+  // A tile must be worth its rounding error, and direct summation is the most accurate and needs no
+  // more memory.
+  constexpr double kGain = 1.08, kGainOfDirect = 1.15;
 
-  WinogradChoice best{{}, igemm_cost(shape, weight_cost)};
+  WinogradChoice best{{}, igemm_cost(shape, float_cost)};
   if (shape.rows() == 0) return best;
   // A batch is no reason for larger errors than one sample has.
   if (shape.n > 1 && !strict) {
     IgemmShape one = shape;
     one.n = 1;
-    const auto form = winograd_choice(one, false, spare_bytes, weight_cost).form;
+    const auto form = winograd_choice(one, false, spare_bytes, float_cost).form;
     strict = !form || is_strict(*form);
   }
   for (const WinogradForm& any : kWinogradForms) {
     if (!winograd_fits(shape, any) || (strict && !is_strict(any))) continue;
     const WinogradForm form = with_weights(shape, any, spare_bytes);
-    const double cost = winograd_cost(shape, form, weight_cost);
-    if (cost * kGain < best.cost) best = {form, cost};
+    const double cost = winograd_cost(shape, form, float_cost);
+    if (cost * (best.form ? kGain : kGainOfDirect) < best.cost) best = {form, cost};
   }
   return best;
 }

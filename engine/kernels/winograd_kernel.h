@@ -25,11 +25,11 @@ inline constexpr WinogradForm kWinogradForms[] = {
 constexpr bool is_strict(const WinogradForm& form) { return form.points() == 16; }
 
 /// Time that the implicit GEMM takes for `shape`, in multiplications of two numbers.
-double igemm_cost(const IgemmShape& shape, const WeightCost& weight_cost = processor().weight_cost);
+double igemm_cost(const IgemmShape& shape, const FloatCost& float_cost = processor().float_cost);
 
 /// Time that the form takes, in the same unit.
 double winograd_cost(const IgemmShape& shape, const WinogradForm& form,
-                     const WeightCost& weight_cost = processor().weight_cost);
+                     const FloatCost& float_cost = processor().float_cost);
 
 struct WinogradChoice {
   std::optional<WinogradForm> form;  ///< None for direct summation.
@@ -39,7 +39,7 @@ struct WinogradChoice {
 /// would take more than `spare_bytes` more than those of direct summation are not early.
 WinogradChoice winograd_choice(const IgemmShape& shape, bool strict,
                                int64_t spare_bytes = std::numeric_limits<int64_t>::max(),
-                               const WeightCost& weight_cost = processor().weight_cost);
+                               const FloatCost& float_cost = processor().float_cost);
 
 /// Tiles of a block, at most. For speed alone: the bits do not depend on it.
 int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form);

@@ -624,20 +624,19 @@ IgemmShape square_layer(int64_t n, int64_t ic, int64_t size, int64_t oc) {
 }
 
 /// Costs of a weight where memory is slow, and where it is fast.
-constexpr WeightCost kSlow{23, 23}, kFast{2, 4.5};
+constexpr FloatCost kSlow{23, 23, 14}, kFast{2, 4.5, 6};
 
 std::optional<WinogradForm> choice(const IgemmShape& shape, bool strict,
-                                   const WeightCost& weight_cost) {
-  return winograd_choice(shape, strict, std::numeric_limits<int64_t>::max(), weight_cost).form;
+                                   const FloatCost& float_cost) {
+  return winograd_choice(shape, strict, std::numeric_limits<int64_t>::max(), float_cost).form;
 }
 
 TEST_CASE("winograd is chosen for 3x3 stride 1 where it pays", "[winograd]") {
-  for (const WeightCost& cost : {kSlow, kFast}) {
+  for (const FloatCost& cost : {kSlow, kFast}) {
     CHECK(choice(square_layer(1, 64, 56, 64), false, cost) == kLarge);
     CHECK(choice(square_layer(1, 64, 56, 64), true, cost) == kSmall);
     // Weights of large tiles cost more than the multiplications that they save.
     CHECK(choice(square_layer(1, 512, 7, 512), false, cost).value_or(kSmall).y != kLarge.y);
-    CHECK(!choice(square_layer(1, 3, 224, 64), false, cost));
     CHECK(!choice(square_layer(0, 64, 56, 64), false, cost));
     IgemmShape dilated = square_layer(1, 64, 56, 64);
     for (size_t i = 1; i < 3; ++i) dilated.axis[i].step = 2, dilated.axis[i].origin = -2;
@@ -659,8 +658,10 @@ TEST_CASE("winograd is chosen for 3x3 stride 1 where it pays", "[winograd]") {
   }
 }
 
-TEST_CASE("winograd is chosen for small images where weights come fast", "[winograd]") {
+TEST_CASE("winograd is chosen for small images and few channels where floats come fast",
+          "[winograd]") {
   CHECK(!choice(square_layer(1, 512, 7, 512), false, kSlow));
+  CHECK(!choice(square_layer(1, 3, 224, 64), false, kSlow));
   // A batch is no reason for larger errors.
   CHECK(is_strict(*choice(square_layer(16, 512, 7, 512), false, kSlow)));
   CHECK(choice(square_layer(1, 512, 7, 512), false, kFast)->y == kSmall.y);
@@ -669,7 +670,7 @@ TEST_CASE("winograd is chosen for small images where weights come fast", "[winog
 }
 
 TEST_CASE("winograd is chosen for 5x5 and for rows and columns of taps", "[winograd]") {
-  for (const WeightCost& cost : {kSlow, kFast}) {
+  for (const FloatCost& cost : {kSlow, kFast}) {
     const auto taps = [&](int64_t taps_y, int64_t taps_x, bool strict) {
       IgemmShape s = square_layer(1, 96, 20, 96);
       s.axis[1].taps = taps_y;

@@ -434,7 +434,10 @@ TEST_CASE("a sample has the same bits anywhere in any batch", "[conv][linear]") 
     shape[0] = batch;
     const Array many = random_array(shape, 5);
     Graph graph = make(shape);
-    const Array y = run_planned(graph, {many}, {.threads = 2})[0];
+    PlanOptions options;
+    options.threads = 2;
+    options.batch_invariant = true;
+    const Array y = run_planned(graph, {many}, options)[0];
     const auto in = static_cast<size_t>(element_count(one));
     const size_t out = y.data.size() / static_cast<size_t>(batch);
     for (int64_t i = 0; i < batch; ++i) {

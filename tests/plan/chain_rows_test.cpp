@@ -97,7 +97,7 @@ TEST_CASE("windows of every kind run by bands", "[chain]") {
   SECTION("max pooling") { y = s.max_pool(y, 3, 2, 1, false); }
   SECTION("max pooling with a last window that is cut off") { y = s.max_pool(y, 2, 2, 0, true); }
   SECTION("a convolution") { y = s.conv(y, 20, 3, 2, 1); }
-  SECTION("a grouped convolution") { y = s.conv(y, 18, 3, 1, 2, 3); }
+  SECTION("a grouped convolution") { y = s.conv(y, 18, 3, 3, 2, 3); }
   SECTION("a BatchNorm") { y = s.net.batch_norm(y); }
   y = s.conv(y, 8, 1, 1, 0);
   CHECK_FALSE(check(s, y).empty());
