@@ -134,7 +134,10 @@ bool row_conv_fits(const RowConv& conv) {
   const IgemmShape& shape = conv.shape;
   const auto& [z, y, x] = shape.axis;
   if (shape.groups != 1 || z != IgemmAxis() || x.step != 1) return false;
-  if (y.dst_step != 1 || x.dst_step != 1 || y.dst_origin != 0 || x.dst_origin != 0) return false;
+  const auto dense = [](const IgemmAxis& axis) {
+    return axis.dst_step == 1 && axis.dst_origin == 0 && axis.dst_size == axis.out;
+  };
+  if (!dense(y) || !dense(x)) return false;
   if (shape.taps() == 1 || shape.residual_pixel != 0) return false;
   const bool planes = conv.source.column == 1, few = shape.ic <= kMaxChannels;
   if (!planes && conv.source.channel != 1) return false;

@@ -226,7 +226,8 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
 }
 
 /// Emits the step of a convolution of few channels, whose input may lie in any order; false, with
-/// nothing done, if that does not fit. The output's layout is as for emit_conv().
+/// nothing done, if that does not fit or is slower than what emit_conv() chooses. The output's
+/// layout is as for emit_conv().
 inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool batched,
                           const IgemmPhase& phase, const std::vector<double>& bias) {
   const Shape& x = builder.input_shape(0);
@@ -253,7 +254,9 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
       return false;
     }
   } else {
-    const double direct = row_conv_fits(conv) ? row_conv_cost(conv) : igemm_cost(shape);
+    IgemmShape sample = shape;
+    sample.n = std::min<int64_t>(shape.n, 1);
+    const double direct = row_conv_fits(conv) ? row_conv_cost(conv) : igemm_cost(sample);
     conv.winograd = row_winograd_choice(phase.shape, source, builder.rounding(), direct);
     if (!row_conv_fits(conv)) return false;
   }

@@ -169,6 +169,31 @@ TEST_CASE("Winograd along rows reads pixels of few channels", "[row_conv]") {
   }
 }
 
+TEST_CASE("Winograd along rows shares out channels of small images", "[row_conv]") {
+  using test::Net;
+  // One block of tiles and several panels; sums of several parts; kernels that are longer than the
+  // image. Epilogues act on the channels of a share.
+  const int64_t taps = GENERATE(5, 7);
+  const bool line = GENERATE(false, true);
+  const int64_t in = 40, out = 130, height = line ? 2 : 6, width = line ? 60 : 12;
+  Net net;
+  const Shape shape{1, in, height, width};
+  Value* x = net.input({1, in, height, width});
+  Value* pixels = net.unary("relu", x);
+  net.graph.add_output(net.op("aten.conv2d.default",
+                              {{"input", Net::ref(pixels)},
+                               {"weight", Net::ref(net.constant({out, in, line ? 2 : taps, taps}))},
+                               {"bias", Net::ref(net.constant({out}))},
+                               {"stride", std::vector<Dim>{1}},
+                               {"padding", std::vector<Dim>{line ? 0 : taps / 2, taps / 2}}}));
+  Epilogue& epilogue = *net.node("conv")->op->epilogue();
+  epilogue.activation = relu();
+  epilogue.affine = Affine{random_array({out}, 20).data, random_array({out}, 21).data};
+  epilogue.post_activation = {Pointwise::kSilu};
+  test::for_each_target([&] { CHECK(has_row_winograd(net.graph, shape)); });
+  check_all(net, shape, kWinogradError);
+}
+
 TEST_CASE("the rounding that is allowed restricts Winograd along rows", "[row_conv]") {
   const auto kernel = [](const First& f, Rounding rounding) {
     PlanOptions options;
