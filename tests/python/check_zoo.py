@@ -5,8 +5,9 @@
 
 For each: exports it with a dynamic batch, undecomposed and in core-ATen form, and runs plica with a
 batch of 5. It passes if
-  - every output is within 2e-6 of the float64 result, relative to the largest output, or, where
-    PyTorch's own float32 result is worse than that, within 8 times PyTorch's error;
+  - every output is within 2e-6 of the float64 result, relative to the largest output, or within 8
+    times the error of PyTorch's own float32 result: Winograd's is up to 4 times that of direct
+    summation (winograd.h), which is about PyTorch's;
   - 1 and 2 threads give the same bits;
   - a sample has the same bits at another place of the batch, whatever the other samples are, and
     with --batch-invariant also alone;
@@ -157,7 +158,7 @@ def check_file(plica, file, model, double, case, dynamic):
         result = max(result, compare(found, model, double, many),
                      key=lambda pair: pair[0] / max(8 * pair[1], LIMIT))
     error, own = result
-    if error > LIMIT and (own < LIMIT or error > 8 * own):
+    if error > max(LIMIT, 8 * own):
         raise Failure(f"error {error:.1e}, PyTorch's {own:.1e}")
     return result
 
