@@ -194,21 +194,22 @@ Choice winograd_form(std::span<const IgemmShape> parts, Rounding rounding, int64
 }
 
 /// Winograd along rows instead of `otherwise`, which one sample is computed by, if that is faster.
-std::optional<WinogradAxis> row_form(const IgemmShape& sample, Rounding rounding,
-                                     int64_t spare_bytes, const Choice& otherwise) {
+std::optional<Choice> row_choice(const IgemmShape& sample, Rounding rounding, int64_t spare_bytes,
+                                 const Choice& otherwise) {
   // Of one row of taps there is nothing to add up before sums are transformed back; of few outputs,
   // sums are mostly empty.
   if (otherwise.winograd && sample.axis[1].taps == 1) return {};
   if (4 * sample.oc < igemm_tile().panel) return {};
-  const double cost = igemm_cost(sample);
-  const auto form = row_winograd_choice(sample, row_source(sample), rounding, cost);
+  const RowConvSource source = row_source(sample);
+  const auto form = row_winograd_choice(sample, source, rounding, igemm_cost(sample));
   if (!form) return {};
   const auto bytes = static_cast<int64_t>(row_winograd_packed_size(sample, *form) * sizeof(float));
   const int64_t weights = sample.depth() * sample.oc * int64_t{sizeof(float)};
   // There are no late weights of rows. What is left is for those whose late ones are slow.
   if (bytes - weights > spare_bytes / 2) return {};
-  return row_winograd_cost(sample, row_source(sample), *form) < otherwise.cost ? form
-                                                                               : std::nullopt;
+  const double cost = row_winograd_cost(sample, source, *form);
+  if (cost >= otherwise.cost) return {};
+  return Choice{{}, form, cost};
 }
 
 Choice choose(std::span<const IgemmShape> parts, Rounding rounding, int64_t spare_bytes) {
@@ -219,9 +220,9 @@ Choice choose(std::span<const IgemmShape> parts, Rounding rounding, int64_t spar
   sample.n = 1;
   const Choice of_sample =
       parts[0].n == 1 ? found : winograd_form({&sample, 1}, rounding, spare_bytes);
-  if (const auto form = row_form(sample, rounding, spare_bytes, of_sample)) {
-    const auto samples = static_cast<double>(parts[0].n);
-    return {{}, form, samples * row_winograd_cost(sample, row_source(sample), *form)};
+  if (auto rows = row_choice(sample, rounding, spare_bytes, of_sample)) {
+    rows->cost *= static_cast<double>(parts[0].n);
+    return *rows;
   }
   return found;
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "engine/base/ceil_div.h"
@@ -118,11 +117,7 @@ void copy_row(const IgemmShape& s, const RowConvSource& source, const Scratch& s
 /// read the source itself.
 bool is_direct(const IgemmShape& s, const RowConvSource& source, const Scratch& scratch) {
   const IgemmAxis &y = s.axis[1], &x = s.axis[2];
-  const auto inside = [](const IgemmAxis& axis) {
-    return axis.origin >= 0 &&
-           axis.origin + (axis.out - 1) * axis.stride + (axis.taps - 1) * axis.step < axis.in;
-  };
-  return inside(y) && inside(x) && (x.in == 1 || source.column == scratch.pixel);
+  return !reads_padding(y) && !reads_padding(x) && (x.in == 1 || source.column == scratch.pixel);
 }
 
 void run_band(const RowConv& c, const RowBand& band, const float* src, float* dst, float* memory) {

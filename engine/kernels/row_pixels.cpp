@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "engine/base/ceil_div.h"
@@ -268,11 +267,8 @@ void copy_band(const RowConv& c, const IgemmShape& s, const RowBand& band, const
 /// and whole vectors do not reach out of the rows.
 bool is_direct(const IgemmShape& s, const RowConvSource& source, const Area& area) {
   const IgemmAxis &y = s.axis[1], &x = s.axis[2];
-  const auto inside = [](const IgemmAxis& axis) {
-    return axis.stride == 1 && axis.origin >= 0 &&
-           axis.origin + axis.out - 1 + (axis.taps - 1) * axis.step < axis.in;
-  };
-  return inside(y) && inside(x) && (x.in == 1 || source.column == 1) && source.row == area.pitch &&
+  return y.stride == 1 && x.stride == 1 && !reads_padding(y) && !reads_padding(x) &&
+         (x.in == 1 || source.column == 1) && source.row == area.pitch &&
          area.places >= row_pixels::kMostVectors * vector_lanes();
 }
 
@@ -359,9 +355,8 @@ HWY_EXPORT(vector_lanes);
 
 double row_pixels_cost(const IgemmShape& shape) {
   const IgemmAxis& x = shape.axis[2];
-  const auto lanes = static_cast<double>(HWY_DYNAMIC_DISPATCH(vector_lanes)());
   const auto pitch = static_cast<double>(row_pixels::Area(shape, 1).pitch);
-  return static_cast<double>(shape.oc * shape.depth()) / lanes * pitch / static_cast<double>(x.out);
+  return static_cast<double>(shape.oc * shape.depth()) * pitch / static_cast<double>(x.out);
 }
 
 bool row_pixels_fit(const IgemmShape& shape, const RowConvSource& source) {

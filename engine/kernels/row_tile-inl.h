@@ -15,6 +15,11 @@ inline int64_t rows_spanned(const IgemmAxis& y, int64_t rows) {
   return (rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
 }
 
+inline bool reads_padding(const IgemmAxis& axis) {
+  return axis.origin < 0 ||
+         axis.origin + (axis.out - 1) * axis.stride + (axis.taps - 1) * axis.step >= axis.in;
+}
+
 /// What a register tile sums: `runs` times `run` products, in this order.
 struct RowTile {
   const float* a;          // of the first row

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "engine/base/ceil_div.h"
@@ -60,8 +59,8 @@ struct Scratch {
   int64_t input_rows;                   // of the band
   int64_t columns, planes, rows, sums;  // floats of all
 
-  Scratch(const RowConv& c, int64_t vector, int64_t band) {
-    const IgemmShape& s = c.shape;
+  /// For `band` rows of `s`, which are some columns of the convolution's.
+  Scratch(const RowConv& c, const IgemmShape& s, int64_t vector, int64_t band) {
     const IgemmAxis& y = s.axis[1];
     const WinogradAxis& form = *c.winograd;
     pixels = c.source.column != 1;
@@ -282,16 +281,14 @@ void transform_band(const RowConv& c, const IgemmShape& s, const RowBand& band,
 
 template <class T>
 void run_band(const RowConv& c, const RowBand& band, const float* src, float* dst, float* memory) {
-  RowConv part = c;
-  part.shape = row_band_shape(c.shape, band);
-  const IgemmShape& s = part.shape;
+  const IgemmShape s = row_band_shape(c.shape, band);
   const WinogradAxis& form = *c.winograd;
   const IgemmAxis &y = s.axis[1], &x = s.axis[2];
   const Panels panels{vector_lanes(), s.oc};
-  const Scratch scratch(part, panels.lanes, band.rows);
+  const Scratch scratch(c, s, panels.lanes, band.rows);
   float* inputs = memory + scratch.columns + scratch.planes;
   float* sums = inputs + scratch.rows;
-  transform_band<T>(part, s, band, scratch, src + band.image * c.source.image, memory, inputs);
+  transform_band<T>(c, s, band, scratch, src + band.image * c.source.image, memory, inputs);
 
   std::array<int64_t, row_winograd::kMostRows> offsets;
   for (int64_t i = 0; i < y.taps; ++i) {
@@ -371,7 +368,7 @@ Panels panels_of(const IgemmShape& shape) {
 }
 
 row_winograd::Scratch scratch_of(const RowConv& conv, int64_t rows) {
-  return {conv, HWY_DYNAMIC_DISPATCH(vector_lanes)(), rows};
+  return {conv, conv.shape, HWY_DYNAMIC_DISPATCH(vector_lanes)(), rows};
 }
 
 /// A row of weights, of which every stride-th from `phase` on is a coefficient, at a point.
