@@ -244,7 +244,9 @@ double conv_cost(std::span<const IgemmShape> parts, Rounding rounding, int64_t s
 std::shared_ptr<const ConvMethod> choose_conv_method(std::span<const IgemmShape> parts,
                                                      Rounding rounding, int64_t spare_bytes) {
   const IgemmShape& shape = parts[0];
-  if (depthwise_fits(shape)) return std::make_shared<DepthwiseMethod>();
+  // Two vectors of outputs that share inputs load fewer if these are broadcast.
+  const bool broadcast = shape.oc >= igemm_tile().panel && grouped_fits(shape);
+  if (depthwise_fits(shape) && !broadcast) return std::make_shared<DepthwiseMethod>();
   const Choice found = choose(parts, rounding, spare_bytes);
   if (narrow_fits(shape)) {
     double cost = 0;

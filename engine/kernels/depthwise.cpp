@@ -1,7 +1,7 @@
 #include "engine/kernels/depthwise.h"
 
 #include <algorithm>
-#include <array>
+#include <type_traits>
 #include <utility>
 
 #include "engine/base/ceil_div.h"
@@ -27,8 +27,42 @@ int64_t lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
 /// From the weights of one tap to those of the next.
 int64_t padded_channels(const IgemmShape& s) { return round_up(output_channels(s), lanes()); }
 
+/// What a vector of output channels from `c` on, or `left` of them, reads of a pixel: as many
+/// channels. In the order of lanes.
+struct OwnChannels {
+  int64_t first;
+  size_t count;
+
+  OwnChannels(const IgemmShape&, int64_t c, size_t left)
+      : first(c), count(std::min(left, static_cast<size_t>(lanes()))) {}
+  HWY_INLINE V in_order(V loaded) const { return loaded; }
+};
+
+/// Where the channels of a group share what they read.
+struct SharedChannels {
+  using Signed = hn::RebindToSigned<D>;
+  int64_t first;
+  size_t count;
+  decltype(hn::IndicesFromVec(D(), hn::Zero(Signed()))) order;
+
+  SharedChannels(const IgemmShape& s, int64_t c, size_t) {
+    const D d;
+    const Signed di;
+    const auto oc = static_cast<uint32_t>(s.oc), group = static_cast<uint32_t>(c) / oc;
+    first = std::clamp<int64_t>(s.groups - lanes(), 0, group);
+    count = static_cast<size_t>(std::min(s.groups - first, lanes()));
+    // The whole part of (c + lane) / oc - first; half a channel is more than rounding errors are.
+    const auto channel = hn::Iota(d, static_cast<float>(c - first * s.oc) + 0.5f);
+    const auto group_of = hn::Mul(channel, hn::Set(d, 1.0f / static_cast<float>(s.oc)));
+    // Lanes behind the last channel may be beyond the vector.
+    const auto most = hn::Set(di, static_cast<int32_t>(lanes() - 1));
+    order = hn::IndicesFromVec(d, hn::Min(hn::ConvertTo(di, group_of), most));
+  }
+  HWY_INLINE V in_order(V loaded) const { return hn::TableLookupLanes(loaded, order); }
+};
+
 /// Output pixels [ox, ox + kPixels), which all see the taps [t0, t1) of axis 2.
-template <int kPixels>
+template <class Inputs, int kPixels>
 void run_pixels(const ConvLine& line, int64_t ox, int64_t t0, int64_t t1) {
   const D d;
   const IgemmShape& s = *line.shape;
@@ -43,20 +77,23 @@ void run_pixels(const ConvLine& line, int64_t ox, int64_t t0, int64_t t1) {
   for (int64_t c = line.begin; c < channels; c += lanes()) {
     const auto left = static_cast<size_t>(channels - c);
     const bool whole = channels - c >= lanes();
+    const Inputs inputs(s, c, left);
+    const bool whole_input = inputs.count == static_cast<size_t>(lanes());
     V sum[kPixels];
     for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(d);
     for (int64_t tz = planes.first; tz < planes.last; ++tz) {
       const int64_t iz = line.z0 + tz * z.step;
       for (int64_t ty = rows.first; ty < rows.last; ++ty) {
         const int64_t iy = line.y0 + ty * y.step;
-        const float* from = src + ((iz * y.in + iy) * x.in + t0 * x.step) * s.src_pixel + c;
+        const float* from =
+            src + ((iz * y.in + iy) * x.in + t0 * x.step) * s.src_pixel + inputs.first;
         const float* w = line.packed + ((tz * y.taps + ty) * x.taps + t0) * padded + c;
         for (int64_t t = t0; t < t1; ++t, from += x.step * s.src_pixel, w += padded) {
           const V weight = hn::Load(d, w);
           for (int p = 0; p < kPixels; ++p) {
             const float* at = from + p * src_step;
-            const V value = whole ? hn::LoadU(d, at) : hn::LoadN(d, at, left);
-            sum[p] = hn::MulAdd(value, weight, sum[p]);
+            const V value = whole_input ? hn::LoadU(d, at) : hn::LoadN(d, at, inputs.count);
+            sum[p] = hn::MulAdd(inputs.in_order(value), weight, sum[p]);
           }
         }
       }
@@ -80,6 +117,7 @@ void run_pixels(const ConvLine& line, int64_t ox, int64_t t0, int64_t t1) {
   }
 }
 
+template <class Inputs>
 void run_line(const ConvLine& line) {
   constexpr int kPixels = 4;
   const IgemmShape& s = *line.shape;
@@ -90,28 +128,29 @@ void run_line(const ConvLine& line) {
       return first >= 0 && first + (x.taps - 1) * x.step < x.in;
     };
     if (ox + kPixels <= x.out && inside(ox) && inside(ox + kPixels - 1)) {
-      run_pixels<kPixels>(line, ox, 0, x.taps);
+      run_pixels<Inputs, kPixels>(line, ox, 0, x.taps);
       ox += kPixels;
       continue;
     }
     const TapRange taps = taps_inside(x, ox * x.stride + x.origin);
-    run_pixels<1>(line, ox, taps.first, taps.last);
+    run_pixels<Inputs, 1>(line, ox, taps.first, taps.last);
     ++ox;
   }
 }
 
-template <int kTaps, int kStride>
+template <class Inputs, int kTaps, int kStride>
 struct DepthwiseTile {
   /// So many sums, the weights of a row of the kernel and an input fit into 16 registers; the
   /// widths of most images are multiples of 7.
   static constexpr int kMostPixels = 7;
 
-  /// Of at least a vector of channels.
+  /// Of at least a vector of output channels, and of input channels.
   template <int kPixels, bool kInside>
   static HWY_NOINLINE void run(const ConvLine& line, const Rows& rows, int64_t ox) {
     // Neighbouring columns add to the same sums. Those of one vector of channels are too few to
     // hide the latency of an addition.
-    constexpr int kVecs = HWY_TARGET <= HWY_AVX3 && kTaps <= 5 ? 2 : 1;
+    constexpr bool kOwn = std::is_same_v<Inputs, OwnChannels>;
+    constexpr int kVecs = HWY_TARGET <= HWY_AVX3 && kTaps <= 5 && kOwn ? 2 : 1;
     if (line.end - line.begin >= kVecs * lanes()) {
       run_all_vectors<kPixels, kInside, kVecs>(line, rows, ox);
     } else {
@@ -145,7 +184,8 @@ struct DepthwiseTile {
       HWY_UNROLL(32)
       for (int v = 0; v < kVecs; ++v) sum[v][p] = hn::Zero(d);
     }
-    const float* from = rows.src + columns.first * s.src_pixel + c;
+    const Inputs inputs(s, c, static_cast<size_t>(lanes()));
+    const float* from = rows.src + columns.first * s.src_pixel + inputs.first;
     const float* w = line.packed + rows.taps.first * kTaps * padded + c;
     for (int64_t y = rows.taps.first; y < rows.taps.last;
          ++y, from += rows.row, w += kTaps * padded) {
@@ -162,7 +202,7 @@ struct DepthwiseTile {
         if (columns.outside(i)) continue;
         HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) {
-          const V value = hn::LoadU(d, at + v * lanes());
+          const V value = inputs.in_order(hn::LoadU(d, at + v * lanes()));
           // The next vectors of channels; the processor does not foresee so many pixels.
           if (y + 1 == rows.taps.last) __builtin_prefetch(at + (kVecs + v) * lanes(), 0, 3);
           add_column<kPixels, kTaps, kStride>(i, value, weight[v], sum[v]);
@@ -178,11 +218,17 @@ struct DepthwiseTile {
 ConvLineFn whole_vectors_function(const IgemmShape& s) {
   if (!has_plain_lines(s)) return nullptr;
   const IgemmAxis& x = s.axis[2];
-  if (x.taps == 3 && x.stride == 1) return run_line_tiles<DepthwiseTile<3, 1>>;
-  if (x.taps == 3 && x.stride == 2) return run_line_tiles<DepthwiseTile<3, 2>>;
-  if (x.taps == 5 && x.stride == 1) return run_line_tiles<DepthwiseTile<5, 1>>;
-  if (x.taps == 5 && x.stride == 2) return run_line_tiles<DepthwiseTile<5, 2>>;
-  if (x.taps == 7 && x.stride == 1) return run_line_tiles<DepthwiseTile<7, 1>>;
+  if (s.oc > 1) {
+    if (s.groups < lanes() || x.taps != 3) return nullptr;
+    if (x.stride == 1) return run_line_tiles<DepthwiseTile<SharedChannels, 3, 1>>;
+    if (x.stride == 2) return run_line_tiles<DepthwiseTile<SharedChannels, 3, 2>>;
+    return nullptr;
+  }
+  if (x.taps == 3 && x.stride == 1) return run_line_tiles<DepthwiseTile<OwnChannels, 3, 1>>;
+  if (x.taps == 3 && x.stride == 2) return run_line_tiles<DepthwiseTile<OwnChannels, 3, 2>>;
+  if (x.taps == 5 && x.stride == 1) return run_line_tiles<DepthwiseTile<OwnChannels, 5, 1>>;
+  if (x.taps == 5 && x.stride == 2) return run_line_tiles<DepthwiseTile<OwnChannels, 5, 2>>;
+  if (x.taps == 7 && x.stride == 1) return run_line_tiles<DepthwiseTile<OwnChannels, 7, 1>>;
   return nullptr;
 }
 
@@ -190,8 +236,10 @@ void run_channels(const ConvLine& line) {
   const ConvLineFn function = whole_vectors_function(*line.shape);
   if (function && line.end - line.begin >= lanes()) {
     function(line);
+  } else if (line.shape->oc == 1) {
+    run_line<OwnChannels>(line);
   } else {
-    run_line(line);
+    run_line<SharedChannels>(line);
   }
 }
 
@@ -206,7 +254,9 @@ HWY_EXPORT(padded_channels);
 HWY_EXPORT(run_channels);
 
 bool depthwise_fits(const IgemmShape& shape) {
-  return shape.groups > 1 && shape.ic == 1 && shape.oc == 1;
+  // The quotients of channels and more would not be exact enough.
+  constexpr int64_t kMostShared = 1 << 14;
+  return shape.groups > 1 && shape.ic == 1 && shape.oc <= kMostShared;
 }
 
 size_t depthwise_padded_channels(const IgemmShape& shape) {
@@ -216,9 +266,12 @@ size_t depthwise_padded_channels(const IgemmShape& shape) {
 void depthwise_pack(const IgemmShape& shape, const IgemmWeights& weights,
                     const IgemmColumns& columns, float* packed) {
   const size_t padded = depthwise_padded_channels(shape);
+  const int64_t first = columns.group * shape.oc + columns.first;
   for (int64_t tap = 0; tap < shape.taps(); ++tap) {
-    packed[static_cast<size_t>(tap) * padded + static_cast<size_t>(columns.group)] =
-        weights.data[weights.tap_offset[tap]];
+    float* const to = packed + static_cast<size_t>(tap) * padded + first;
+    for (int64_t o = 0; o < columns.count; ++o) {
+      to[o] = weights.data[o * weights.oc_stride + weights.tap_offset[tap]];
+    }
   }
 }
 

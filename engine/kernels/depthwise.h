@@ -6,7 +6,7 @@
 
 namespace plica {
 
-/// Whether each group of the convolution has one channel.
+/// Whether each group of the convolution has one input channel, and not very many outputs.
 bool depthwise_fits(const IgemmShape& shape);
 
 /// Channels rounded up to what the packed weights and biases have room for.

@@ -169,6 +169,21 @@ TEST_CASE("depthwise convolution", "[conv]") {
                           .has_bias = true}));
 }
 
+TEST_CASE("depthwise convolution with several outputs for each channel", "[conv]") {
+  const int64_t channels = GENERATE(2, 3, 17, 40);
+  const int64_t multiplier = GENERATE(2, 3, 7, 16, 33, 80);
+  const int64_t width = GENERATE(3, 7, 12);
+  const int64_t stride = GENERATE(1, 2);
+  for (const int64_t kernel : {1, 3, 4}) {
+    check(make_graph<Conv>({{2, channels, 5, width}, {channels * multiplier, 1, 2, kernel}},
+                           {.stride = {stride},
+                            .padding = {1, kernel / 2},
+                            .dilation = {1, kernel == 3 ? 3 - stride : 1},
+                            .groups = channels,
+                            .has_bias = true}));
+  }
+}
+
 TEST_CASE("depthwise convolution of any width", "[conv]") {
   const int64_t width = GENERATE(1, 2, 3, 5, 6, 7, 8, 9, 13, 14, 15, 17, 22);
   const int64_t kernel = GENERATE(3, 5, 7);
