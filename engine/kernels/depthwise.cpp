@@ -214,14 +214,82 @@ struct DepthwiseTile {
   }
 };
 
+/// Kernels of any width.
+template <class Inputs, int kStride>
+struct DepthwisePieces {
+  /// So many sums hide the latency of an addition; with the weights of a piece and an input they
+  /// fit into 16 registers.
+  static constexpr int kMostPixels = 8;
+  static constexpr int kPiece = 4;  // taps
+
+  /// Of at least a vector of output channels, and of input channels.
+  template <int kPixels, bool>
+  static void run(const ConvLine& line, const Rows& rows, int64_t ox) {
+    run_all<kPixels>(line, rows, ox);
+  }
+
+  template <int kPixels>
+  static HWY_NOINLINE void run_all(const ConvLine& line, const Rows& rows, int64_t ox) {
+    // The last vector overlaps the one before it.
+    const int64_t last = line.end - lanes();
+    for (int64_t c = line.begin; c < line.end; c += lanes()) {
+      run_vector<kPixels>(line, rows, ox, std::min(c, last));
+    }
+  }
+
+  template <int kPixels>
+  static HWY_INLINE void run_vector(const ConvLine& line, const Rows& rows, int64_t ox, int64_t c) {
+    const IgemmShape& s = *line.shape;
+    const IgemmAxis& x = s.axis[2];
+    const Inputs inputs(s, c, static_cast<size_t>(lanes()));
+    const int64_t padded = padded_channels(s), first = ox * x.stride + x.origin;
+    V sum[kPixels];
+    HWY_UNROLL(32)
+    for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(D());
+    const float* row = rows.src + inputs.first;
+    const float* w = line.packed + rows.taps.first * x.taps * padded + c;
+    for (int64_t y = rows.taps.first; y < rows.taps.last; ++y, row += rows.row) {
+      int64_t t = 0;
+      for (; t + kPiece <= x.taps; t += kPiece, w += kPiece * padded) {
+        add_piece<kPixels, kPiece>(s, inputs, row, first + t, w, padded, sum);
+      }
+      const int64_t left = x.taps - t;
+      if (left == 1) add_piece<kPixels, 1>(s, inputs, row, first + t, w, padded, sum);
+      if (left == 2) add_piece<kPixels, 2>(s, inputs, row, first + t, w, padded, sum);
+      if (left == 3) add_piece<kPixels, 3>(s, inputs, row, first + t, w, padded, sum);
+      w += left * padded;
+    }
+    store_sums<kPixels>(line, sum, ox, c);
+  }
+
+  /// Of kTaps taps, the first of which is on column `first` for the first pixel.
+  template <int kPixels, int kTaps>
+  static HWY_INLINE void add_piece(const IgemmShape& s, const Inputs& inputs, const float* row,
+                                   int64_t first, const float* w, int64_t padded, V* sum) {
+    constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
+    const int64_t width = s.axis[2].in;
+    if (first + kColumns <= 0 || first >= width) return;
+    V weight[kTaps];
+    HWY_UNROLL(32)
+    for (int t = 0; t < kTaps; ++t) weight[t] = hn::LoadU(D(), w + t * padded);
+    const float* at = row + first * s.src_pixel;
+    const bool all = first >= 0 && first + kColumns <= width;
+    HWY_UNROLL(32)
+    for (int i = 0; i < kColumns; ++i, at += s.src_pixel) {
+      if (!all && (first + i < 0 || first + i >= width)) continue;
+      add_column<kPixels, kTaps, kStride>(i, inputs.in_order(hn::LoadU(D(), at)), weight, sum);
+    }
+  }
+};
+
 /// The function for the usual kernels in two dimensions, or null.
 ConvLineFn whole_vectors_function(const IgemmShape& s) {
   if (!has_plain_lines(s)) return nullptr;
   const IgemmAxis& x = s.axis[2];
   if (s.oc > 1) {
-    if (s.groups < lanes() || x.taps != 3) return nullptr;
-    if (x.stride == 1) return run_line_tiles<DepthwiseTile<SharedChannels, 3, 1>>;
-    if (x.stride == 2) return run_line_tiles<DepthwiseTile<SharedChannels, 3, 2>>;
+    if (s.groups < lanes()) return nullptr;
+    if (x.stride == 1) return run_line_tiles<DepthwisePieces<SharedChannels, 1>>;
+    if (x.stride == 2) return run_line_tiles<DepthwisePieces<SharedChannels, 2>>;
     return nullptr;
   }
   if (x.taps == 3 && x.stride == 1) return run_line_tiles<DepthwiseTile<OwnChannels, 3, 1>>;
@@ -229,6 +297,8 @@ ConvLineFn whole_vectors_function(const IgemmShape& s) {
   if (x.taps == 5 && x.stride == 1) return run_line_tiles<DepthwiseTile<OwnChannels, 5, 1>>;
   if (x.taps == 5 && x.stride == 2) return run_line_tiles<DepthwiseTile<OwnChannels, 5, 2>>;
   if (x.taps == 7 && x.stride == 1) return run_line_tiles<DepthwiseTile<OwnChannels, 7, 1>>;
+  if (x.stride == 1) return run_line_tiles<DepthwisePieces<OwnChannels, 1>>;
+  if (x.stride == 2) return run_line_tiles<DepthwisePieces<OwnChannels, 2>>;
   return nullptr;
 }
 

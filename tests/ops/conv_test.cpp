@@ -196,6 +196,23 @@ TEST_CASE("depthwise convolution of any width", "[conv]") {
       {.stride = {stride}, .padding = {kernel / 2, padding}, .groups = 50, .has_bias = true}));
 }
 
+TEST_CASE("depthwise convolution with many taps along a row", "[conv]") {
+  const int64_t width = GENERATE(1, 4, 8, 19, 40);
+  const int64_t kernel = GENERATE(1, 6, 11, 33);
+  const int64_t padding = GENERATE(0, 2, 5, 16);
+  const int64_t dilation = GENERATE(1, 2);
+  const int64_t stride = GENERATE(1, 2, 3);
+  if (width + 2 * padding <= dilation * (kernel - 1)) return;
+  for (const int64_t multiplier : {1, 3}) {
+    check(make_graph<Conv>({{1, 50, 4, width}, {50 * multiplier, 1, 2, kernel}},
+                           {.stride = {1, stride},
+                            .padding = {1, padding},
+                            .dilation = {1, dilation},
+                            .groups = 50,
+                            .has_bias = true}));
+  }
+}
+
 TEST_CASE("dilated depthwise convolution", "[conv]") {
   const int64_t width = GENERATE(1, 2, 5, 8, 13, 14, 31);
   const int64_t kernel = GENERATE(3, 5, 7);
