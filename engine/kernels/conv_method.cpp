@@ -105,9 +105,9 @@ RowConvSource row_source(const IgemmShape& shape) {
 
 class RowWinogradMethod final : public ConvMethod {
  public:
-  explicit RowWinogradMethod(const WinogradAxis& form) : form_(form) {}
+  explicit RowWinogradMethod(const RowWinogradForm& form) : form_(form) {}
 
-  std::string name() const override { return "row_winograd"; }
+  std::string name() const override { return row_winograd_name(form_); }
   size_t packed_size(const IgemmShape& shape) const override {
     return row_winograd_packed_size(shape, form_);
   }
@@ -128,7 +128,7 @@ class RowWinogradMethod final : public ConvMethod {
     return {part.shape, row_source(part.shape), form_, part.packed, part.epilogue};
   }
 
-  WinogradAxis form_;
+  RowWinogradForm form_;
 };
 
 class NarrowMethod final : public ConvMethod {
@@ -171,7 +171,7 @@ class IgemmMethod final : public ConvMethod {
 /// What all parts are computed by but for special cases, and what they take together.
 struct Choice {
   std::optional<WinogradForm> winograd;
-  std::optional<WinogradAxis> rows;
+  std::optional<RowWinogradForm> rows;
   double cost = 0;
 };
 

@@ -153,15 +153,15 @@ double row_conv_cost(const RowConv& conv) {
   return pixels * static_cast<double>(shape.depth() * igemm_padded_columns(shape));
 }
 
-std::optional<WinogradAxis> row_winograd_choice(const IgemmShape& shape,
-                                                const RowConvSource& source, Rounding rounding,
-                                                double cost) {
+std::optional<RowWinogradForm> row_winograd_choice(const IgemmShape& shape,
+                                                   const RowConvSource& source, Rounding rounding,
+                                                   double cost) {
   // A tile must be worth its error.
   constexpr double kGain = 1.2;
   if (rounding == Rounding::kDirect) return {};
   const RowConv conv{.shape = shape,
                      .source = source,
-                     .winograd = row_winograd_form(shape, rounding == Rounding::kStrict),
+                     .winograd = row_winograd_form(shape, source, rounding == Rounding::kStrict),
                      .epilogue = {}};
   if (!conv.winograd || !row_conv_fits(conv) || kGain * row_conv_cost(conv) > cost) return {};
   return conv.winograd;
@@ -188,7 +188,7 @@ void apply_row_band_tail(const RowConv& conv, const RowBand& band, float* dst) {
 }
 
 std::string row_conv_key(const RowConv& conv) {
-  if (conv.winograd) return "row_winograd " + std::to_string(conv.winograd->out);
+  if (conv.winograd) return row_winograd_name(*conv.winograd);
   if (by_pixels(conv)) return "row_conv by pixels";
   return conv.source.column == 1 ? "row_conv of planes" : "row_conv";
 }

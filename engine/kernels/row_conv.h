@@ -1,15 +1,17 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "engine/base/ceil_div.h"
 #include "engine/base/kernel.h"
 #include "engine/base/rounding.h"
 #include "engine/kernels/igemm.h"
-#include "engine/kernels/winograd.h"
+#include "engine/kernels/parts.h"
 
 namespace plica {
 
@@ -17,6 +19,36 @@ namespace plica {
 /// of an image as models get it) or `channel` is 1.
 struct RowConvSource {
   int64_t image = 0, channel = 0, row = 0, column = 0;
+};
+
+/// Winograd's F(out, r) along rows. Taps are cut into runs of at most `run`, nearly equal, the
+/// longer ones first; every stride-th tap of a run is a sequence of r taps, or of one less, and the
+/// products of all sequences at a point are summed.
+struct RowWinogradForm {
+  int64_t out = 1, taps = 1, stride = 1, run = 1;
+
+  /// r
+  constexpr int64_t longest() const { return ceil_div(run, stride); }
+  constexpr int64_t points() const { return out + longest() - 1; }
+  /// Columns that a tile reads.
+  constexpr int64_t inputs() const { return (out - 1) * stride + taps; }
+  constexpr int64_t runs() const { return ceil_div(taps, run); }
+  constexpr int64_t sequences() const { return runs() * stride; }
+  /// Those that have a tap less than others come last, and have no product at infinity.
+  constexpr int64_t products() const { return (out - 1) * sequences() + taps; }
+  constexpr int64_t sequences_at(int64_t point) const {
+    return std::min(sequences(), products() - point * sequences());
+  }
+  /// The first tap of a sequence, and how many it has.
+  int64_t first_tap(int64_t sequence) const {
+    const Parts parts(taps, run);
+    const int64_t i = sequence % parts.count;
+    return i * parts.least + std::min(i, parts.larger) + sequence / parts.count;
+  }
+  int64_t taps_of(int64_t sequence) const {
+    return sequence < sequences_at(points() - 1) ? longest() : longest() - 1;
+  }
+  bool operator==(const RowWinogradForm&) const = default;
 };
 
 /// A two-dimensional convolution by bands of output rows. The rows of input that a band needs are
@@ -27,7 +59,7 @@ struct RowConvSource {
 struct RowConv {
   IgemmShape shape;  ///< src_pixel is not used.
   RowConvSource source;
-  std::optional<WinogradAxis> winograd;  ///< Of the taps along a row; else they are summed.
+  std::optional<RowWinogradForm> winograd;  ///< Or taps are summed.
   const float* packed = nullptr;
   BoundEpilogue epilogue;  ///< Without a residual; bias padded to row_conv_bias_size().
 };
@@ -45,9 +77,9 @@ bool row_conv_fits(const RowConv& conv);
 double row_conv_cost(const RowConv& conv);
 
 /// How Winograd along rows computes a convolution that takes `cost` otherwise, if it is faster.
-std::optional<WinogradAxis> row_winograd_choice(const IgemmShape& shape,
-                                                const RowConvSource& source, Rounding rounding,
-                                                double cost);
+std::optional<RowWinogradForm> row_winograd_choice(const IgemmShape& shape,
+                                                   const RowConvSource& source, Rounding rounding,
+                                                   double cost);
 
 /// Tells what row_conv_pack() writes for a convolution from what it writes for it otherwise.
 std::string row_conv_key(const RowConv& conv);

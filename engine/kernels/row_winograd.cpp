@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 #include <utility>
 
 #include "engine/base/ceil_div.h"
@@ -25,8 +26,11 @@
 #define PLICA_ROW_WINOGRAD_ONCE
 namespace plica::row_winograd {
 
-/// F(out, taps of the longest phase); of the same taps, one is enough.
-inline constexpr WinogradAxis kForms[] = {{3, 2}, {4, 3}, {5, 4}, {4, 5}, {5, 6}, {4, 7}, {2, 9}};
+/// F(out, taps); of the same taps, one is enough.
+struct Form {
+  int64_t out, taps;
+};
+inline constexpr Form kForms[] = {{3, 2}, {4, 3}, {5, 4}, {4, 5}, {5, 6}, {4, 7}};
 
 /// Output rows of a band, at most.
 inline constexpr int64_t kBandRows = 16;
@@ -38,11 +42,12 @@ inline constexpr int64_t kFewTiles = 14;
 /// Products of a sum in registers, at most: longer ones round worse, and their weights leave the
 /// first level of the cache.
 inline constexpr int64_t kLongestSum = 128;
+inline constexpr int64_t kMostSequences = 16;
 /// Rows of a kernel, at most.
 inline constexpr int64_t kMostRows = 64;
 
-/// What lies where in scratch memory. Transformed inputs are [point][phase][channel][row of
-/// tiles], or [point][row of tiles][phase][channel] where pixels are read: a vector is tiles, or
+/// What lies where in scratch memory. Transformed inputs are [point][sequence][channel][row of
+/// tiles], or [point][row of tiles][sequence][channel] where pixels are read: a vector is tiles, or
 /// channels. Rows that are a stride apart follow each other, so that tiles of all output rows are
 /// one run where rows have few of them.
 struct Scratch {
@@ -62,16 +67,16 @@ struct Scratch {
   /// For `band` rows of `s`, which are some columns of the convolution's.
   Scratch(const RowConv& c, const IgemmShape& s, int64_t vector, int64_t band) {
     const IgemmAxis& y = s.axis[1];
-    const WinogradAxis& form = *c.winograd;
+    const RowWinogradForm& form = *c.winograd;
     pixels = c.source.column != 1;
     tiles = ceil_div(s.axis[2].out, form.out);
     const int64_t lanes = round_up(tiles, vector);
     pitch = pixels || tiles < kFewTiles ? tiles : lanes;
-    inputs = form.products();
+    inputs = form.inputs();
     step = form.out * form.stride;
     width = (tiles - 1) * step + inputs;
     input_rows = rows_spanned(y, band);
-    const int64_t factors = form.stride * s.ic;
+    const int64_t factors = form.sequences() * s.ic;
     tile = pixels ? factors : 1;
     // A last vector may reach out of a plane.
     plane = round_up(ceil_div(input_rows, y.stride) * pitch * tile + vector, 16);
@@ -102,8 +107,8 @@ using V = hn::Vec<D>;
 
 int64_t vector_lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
 
-/// The factors of products of a vector of tiles or channels, for all points of a phase: from inputs
-/// `step` floats apart to factors scratch.point apart. The last point may not have this phase.
+/// The factors of products of a vector of tiles or channels, for all points of a sequence: from
+/// inputs `step` floats apart to factors scratch.point apart. The last point may not have it.
 template <class T>
 HWY_INLINE void transform_inputs(const Scratch& scratch, const float* from, int64_t step,
                                  bool whole, float* to) {
@@ -121,30 +126,34 @@ HWY_INLINE void transform_inputs(const Scratch& scratch, const float* from, int6
 
 /// A row of one channel.
 template <class T>
-HWY_NOINLINE void transform_plane(const WinogradAxis& form, const Scratch& scratch,
+HWY_NOINLINE void transform_plane(const RowWinogradForm& form, const Scratch& scratch,
                                   const float* columns, float* planes, int64_t channels,
                                   float* to) {
   const int64_t lanes = round_up(scratch.tiles, vector_lanes());
   transpose(columns, scratch.step, scratch.tiles, scratch.inputs, lanes, planes);
-  for (int64_t phase = 0; phase < form.stride; ++phase, to += channels * scratch.channel) {
-    const bool whole = (T::kPoints - 1) * form.stride + phase < scratch.inputs;
+  const int64_t sequences = form.sequences(), whole = form.sequences_at(T::kPoints - 1);
+  for (int64_t i = 0; i < sequences; ++i, to += channels * scratch.channel) {
+    const float* from = planes + form.first_tap(i) * lanes;
     for (int64_t tile = 0; tile < lanes; tile += vector_lanes()) {
-      transform_inputs<T>(scratch, planes + phase * lanes + tile, form.stride * lanes, whole,
-                          to + tile);
+      transform_inputs<T>(scratch, from + tile, form.stride * lanes, i < whole, to + tile);
     }
   }
 }
 
 /// A row of all channels. Vectors reach into what is stored after them.
 template <class T>
-HWY_NOINLINE void transform_pixels(const WinogradAxis& form, const Scratch& scratch,
+HWY_NOINLINE void transform_pixels(const RowWinogradForm& form, const Scratch& scratch,
                                    const float* columns, int64_t channels, float* to) {
+  const int64_t sequences = form.sequences(), whole = form.sequences_at(T::kPoints - 1);
+  std::array<int64_t, row_winograd::kMostSequences> first;
+  for (int64_t i = 0; i < sequences; ++i) {
+    first[static_cast<size_t>(i)] = form.first_tap(i) * channels;
+  }
   for (int64_t tile = 0; tile < scratch.tiles; ++tile, columns += scratch.step * channels) {
-    for (int64_t phase = 0; phase < form.stride; ++phase, to += channels) {
-      const bool whole = (T::kPoints - 1) * form.stride + phase < scratch.inputs;
+    for (int64_t i = 0; i < sequences; ++i, to += channels) {
+      const float* from = columns + first[static_cast<size_t>(i)];
       for (int64_t c = 0; c < channels; c += vector_lanes()) {
-        transform_inputs<T>(scratch, columns + phase * channels + c, form.stride * channels, whole,
-                            to + c);
+        transform_inputs<T>(scratch, from + c, form.stride * channels, i < whole, to + c);
       }
     }
   }
@@ -185,7 +194,7 @@ constexpr std::array<MultiplyFn, kRowTileRows> kMultiply[2] = {multiply_function
 
 /// All sums of a block of tiles for a panel. `offsets`: of the kernel's rows.
 template <class T>
-void multiply_block(const IgemmShape& s, const WinogradAxis& form, const Scratch& scratch,
+void multiply_block(const IgemmShape& s, const RowWinogradForm& form, const Scratch& scratch,
                     const float* inputs, const int64_t* offsets, const float* weights,
                     int64_t vectors, int64_t tiles, float* sums) {
   const Parts pieces(tiles, kRowTileRows);
@@ -194,7 +203,7 @@ void multiply_block(const IgemmShape& s, const WinogradAxis& form, const Scratch
   tile.stride = scratch.tile;
   tile.w = weights;
   for (int64_t point = 0; point < T::kPoints; ++point) {
-    const int64_t run = std::min(form.stride, scratch.inputs - point * form.stride) * s.ic;
+    const int64_t run = form.sequences_at(point) * s.ic;
     // Rows of the kernel, or a part of one, that are summed at a time.
     const Parts parts(run, row_winograd::kLongestSum);
     const int64_t rows = std::clamp<int64_t>(row_winograd::kLongestSum / run, 1, taps);
@@ -282,7 +291,7 @@ void transform_band(const RowConv& c, const IgemmShape& s, const RowBand& band,
 template <class T>
 void run_band(const RowConv& c, const RowBand& band, const float* src, float* dst, float* memory) {
   const IgemmShape s = row_band_shape(c.shape, band);
-  const WinogradAxis& form = *c.winograd;
+  const RowWinogradForm& form = *c.winograd;
   const IgemmAxis &y = s.axis[1], &x = s.axis[2];
   const Panels panels{vector_lanes(), s.oc};
   const Scratch scratch(c, s, panels.lanes, band.rows);
@@ -308,7 +317,7 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
     const int64_t panel = column / panels.width();
     const int64_t width = panels.vectors(panel) * panels.lanes;
     const int64_t channels = std::min(s.oc - column, width);
-    const float* weights = c.packed + column * scratch.inputs * y.taps * s.ic;
+    const float* weights = c.packed + column * form.products() * y.taps * s.ic;
     float* row = dst + first_pixel * s.dst_pixel + column;
     for (int64_t r = 0; r < band.rows; r += together) {
       const float* from = inputs + r * scratch.pitch * scratch.tile;
@@ -336,7 +345,7 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
 template <size_t... kForms>
 RowBandFn select_function(int64_t taps, std::index_sequence<kForms...>) {
   RowBandFn function = nullptr;
-  const auto select = [&](const WinogradAxis& form, RowBandFn fn) {
+  const auto select = [&](const row_winograd::Form& form, RowBandFn fn) {
     if (form.taps == taps) function = fn;
   };
   (select(
@@ -371,33 +380,48 @@ row_winograd::Scratch scratch_of(const RowConv& conv, int64_t rows) {
   return {conv, conv.shape, HWY_DYNAMIC_DISPATCH(vector_lanes)(), rows};
 }
 
-/// A row of weights, of which every stride-th from `phase` on is a coefficient, at a point.
-double value_at(const WinogradAxis& form, int64_t point, int64_t phase, const float* weights,
+/// The polynomial of a sequence of a row of weights, at a point.
+double value_at(const RowWinogradForm& form, int64_t point, int64_t sequence, const float* weights,
                 const int64_t* tap_offset) {
-  const int64_t points = form.points();
-  const int64_t last = phase + (form.taps - 1 - phase) / form.stride * form.stride;
+  const int64_t points = form.points(), first = form.first_tap(sequence);
+  const int64_t last = first + (form.taps_of(sequence) - 1) * form.stride;
   if (point == points - 1) return weights[tap_offset[last]];
   const double p = winograd_point(points, point);
   double value = 0;
-  for (int64_t tap = last; tap >= 0; tap -= form.stride)
+  for (int64_t tap = last; tap >= first; tap -= form.stride)
     value = value * p + weights[tap_offset[tap]];
   return value;
 }
 
 }  // namespace
 
-std::optional<WinogradAxis> row_winograd_form(const IgemmShape& shape, bool strict) {
+std::optional<RowWinogradForm> row_winograd_form(const IgemmShape& shape,
+                                                 const RowConvSource& source, bool strict) {
   const IgemmAxis &y = shape.axis[1], &x = shape.axis[2];
-  if (y.taps > row_winograd::kMostRows || x.taps <= x.stride) return {};
-  for (const WinogradAxis& phase : row_winograd::kForms) {
-    if (phase.taps != ceil_div(x.taps, x.stride) || (strict && phase.points() != 4)) continue;
-    return WinogradAxis{phase.out, x.taps, x.stride};
+  std::optional<RowWinogradForm> found;
+  if (y.taps > row_winograd::kMostRows || x.taps <= x.stride) return found;
+  double least = 0;
+  for (int64_t runs = 1; runs * x.stride <= row_winograd::kMostSequences; ++runs) {
+    for (const row_winograd::Form& f : row_winograd::kForms) {
+      const RowWinogradForm form{f.out, x.taps, x.stride, ceil_div(x.taps, runs)};
+      if (form.longest() != f.taps || (strict && form.points() != 4)) continue;
+      const double cost = row_winograd_cost(shape, source, form);
+      if (found && cost >= least) continue;
+      found = form;
+      least = cost;
+    }
   }
-  return {};
+  return found;
+}
+
+std::string row_winograd_name(const RowWinogradForm& form) {
+  std::string name = "row_winograd " + std::to_string(form.out);
+  if (form.runs() > 1) name += " of " + std::to_string(form.runs()) + " runs";
+  return name;
 }
 
 double row_winograd_cost(const IgemmShape& shape, const RowConvSource& source,
-                         const WinogradAxis& form) {
+                         const RowWinogradForm& form) {
   // What a float of sums and of inputs takes, in that of one of tiles of two dimensions, which go
   // through memory twice; fitted to the measurements in bench/README.md. Inputs are transformed
   // once for all panels of outputs, by vectors of channels, or of tiles of one channel that were
@@ -425,12 +449,12 @@ double row_winograd_cost(const IgemmShape& shape, const RowConvSource& source,
          float_cost.weight * weights;
 }
 
-size_t row_winograd_packed_size(const IgemmShape& shape, const WinogradAxis& form) {
+size_t row_winograd_packed_size(const IgemmShape& shape, const RowWinogradForm& form) {
   return static_cast<size_t>(form.products() * shape.axis[1].taps * shape.ic *
                              panels_of(shape).padded());
 }
 
-void row_winograd_pack(const IgemmShape& shape, const WinogradAxis& form,
+void row_winograd_pack(const IgemmShape& shape, const RowWinogradForm& form,
                        const IgemmWeights& weights, const IgemmColumns& columns, float* packed) {
   const Panels panels = panels_of(shape);
   const int64_t end = columns.first + columns.count;
@@ -438,15 +462,15 @@ void row_winograd_pack(const IgemmShape& shape, const WinogradAxis& form,
   for (int64_t first = columns.first; first < end; first += panels.width()) {
     const int64_t width = panels.vectors(first / panels.width()) * panels.lanes;
     for (int64_t point = 0; point < form.points(); ++point) {
-      const int64_t phases = std::min(form.stride, form.products() - point * form.stride);
-      const int64_t depth = shape.axis[1].taps * phases * shape.ic;
+      const int64_t sequences = form.sequences_at(point);
+      const int64_t depth = shape.axis[1].taps * sequences * shape.ic;
       for (int64_t k = 0; k < depth; ++k, packed += width) {
-        const int64_t row = k / shape.ic / phases, phase = k / shape.ic % phases;
+        const int64_t row = k / shape.ic / sequences, sequence = k / shape.ic % sequences;
         const float* from = weights.data + k % shape.ic * weights.ic_stride;
         const int64_t* offset = weights.tap_offset + row * form.taps;
         for (int64_t i = 0; i < std::min(width, end - first); ++i) {
           const float* column = from + (first - columns.first + i) * weights.oc_stride;
-          packed[i] = static_cast<float>(value_at(form, point, phase, column, offset));
+          packed[i] = static_cast<float>(value_at(form, point, sequence, column, offset));
         }
       }
     }
@@ -466,9 +490,9 @@ size_t row_winograd_scratch(const RowConv& conv) {
   return static_cast<size_t>(scratch_of(conv, row_winograd_band(conv)).floats());
 }
 
-RowBandFn row_winograd_function(const WinogradAxis& form) {
+RowBandFn row_winograd_function(const RowWinogradForm& form) {
   choose_target();
-  return HWY_DYNAMIC_DISPATCH(function_of)(ceil_div(form.taps, form.stride));
+  return HWY_DYNAMIC_DISPATCH(function_of)(form.longest());
 }
 
 }  // namespace plica

@@ -280,7 +280,7 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
   packed.owners.push_back(std::move(packed_bias));
   builder.set_workspace(0, row_conv_bytes_per_thread(conv));
   auto owner = std::make_shared<std::vector<PackedWeights>>(std::move(packed.owners));
-  const char* name = conv.winograd ? "row_winograd" : "row_conv";
+  const std::string name = conv.winograd ? row_winograd_name(*conv.winograd) : "row_conv";
   builder.emit(make_row_conv(std::move(conv), std::move(owner)), name);
   return true;
 }
