@@ -118,6 +118,9 @@ class RowWinogradMethod final : public ConvMethod {
   size_t bytes_per_thread(const std::vector<IgemmPart>& parts) const override {
     return row_conv_bytes_per_thread(conv_of(parts[0]));
   }
+  size_t shared_bytes(const std::vector<IgemmPart>& parts) const override {
+    return row_conv_shared_bytes(conv_of(parts[0]));
+  }
   std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands,
                                std::shared_ptr<const void> owner) const override {
     return make_row_conv(conv_of(parts[0]), std::move(owner));
@@ -196,19 +199,24 @@ Choice winograd_form(std::span<const IgemmShape> parts, Rounding rounding, int64
 /// Winograd along rows instead of `otherwise`, which one sample is computed by, if that is faster.
 std::optional<Choice> row_choice(const IgemmShape& sample, Rounding rounding, int64_t spare_bytes,
                                  const Choice& otherwise) {
+  // Over tiles of two dimensions, which have fewer points, where neither has early weights.
+  constexpr double kGain = 1.08;
+  constexpr int64_t kMostPerRun = 8 << 20;  // what is still near when bands read it
   // Of one row of taps there is nothing to add up before sums are transformed back; of few outputs,
   // sums are mostly empty.
   if (otherwise.winograd && sample.axis[1].taps == 1) return {};
   if (4 * sample.oc < igemm_tile().panel) return {};
   const RowConvSource source = row_source(sample);
-  const auto form = row_winograd_choice(sample, source, rounding, igemm_cost(sample));
+  auto form = row_winograd_choice(sample, source, rounding, igemm_cost(sample));
   if (!form) return {};
-  const auto bytes = static_cast<int64_t>(row_winograd_packed_size(sample, *form) * sizeof(float));
+  const auto bytes =
+      static_cast<int64_t>(row_winograd_transformed_size(sample, *form) * sizeof(float));
   const int64_t weights = sample.depth() * sample.oc * int64_t{sizeof(float)};
-  // There are no late weights of rows. What is left is for those whose late ones are slow.
-  if (bytes - weights > spare_bytes / 2) return {};
+  // What is left is for those that take longer without it.
+  form->per_run = bytes - weights > spare_bytes / 2;
+  if (form->per_run && bytes > kMostPerRun) return {};
   const double cost = row_winograd_cost(sample, source, *form);
-  if (cost >= otherwise.cost) return {};
+  if ((form->per_run && otherwise.winograd ? kGain : 1) * cost >= otherwise.cost) return {};
   return Choice{{}, form, cost};
 }
 

@@ -32,11 +32,16 @@ class RowConvKernel final : public Kernel {
   RowConvKernel(RowConv conv, std::shared_ptr<const void> owner)
       : conv_(std::move(conv)),
         owner_(std::move(owner)),
+        shared_bytes_(row_conv_shared_bytes(conv_)),
         bytes_per_thread_(row_conv_bytes_per_thread(conv_)),
         band_rows_(band_rows(conv_)),
         tile_columns_(conv_.winograd ? conv_.winograd->out : 1),
         run_(band_function(conv_)) {
     const IgemmAxis& y = conv_.shape.axis[1];
+    if (shared_bytes_ > 0) {
+      transform_weights_ = row_winograd_weights_function(*conv_.winograd);
+      return;
+    }
     if (!is_image(conv_.shape)) return;
     if (conv_.shape.n > 1 && conv_.source.image != y.in * conv_.source.row) return;
     rows_ = row_layout_of(conv_.shape, 0);
@@ -48,6 +53,8 @@ class RowConvKernel final : public Kernel {
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const int64_t height = conv_.shape.axis[1].out;
     const Split s = split(team.size());
+    RowConv conv = conv_;
+    if (transform_weights_) conv.packed = transformed_weights(args, team);
     team.for_each(conv_.shape.n * s.tasks(), [&](int64_t task, int worker) {
       const int64_t share = task % s.shares, piece = task / s.shares % s.pieces;
       const int64_t i = task / s.shares / s.pieces % s.bands;
@@ -59,9 +66,9 @@ class RowConvKernel final : public Kernel {
       band.columns = first_column(piece + 1, s.pieces) - band.column;
       band.channel = first_channel(share, s.shares);
       band.channels = first_channel(share + 1, s.shares) - band.channel;
-      auto* memory = reinterpret_cast<float*>(args.workspace +
+      auto* memory = reinterpret_cast<float*>(args.workspace + shared_bytes_ +
                                               static_cast<size_t>(worker) * bytes_per_thread_);
-      run_(conv_, band, args.in[0], args.out[0], memory);
+      run_(conv, band, args.in[0], args.out[0], memory);
     });
   }
 
@@ -82,6 +89,15 @@ class RowConvKernel final : public Kernel {
   }
 
  private:
+  const float* transformed_weights(const KernelArgs& args, Team& team) const {
+    auto* transformed = reinterpret_cast<float*>(args.workspace);
+    const int64_t rows = conv_.shape.axis[1].taps;
+    team.for_each(rows * ceil_div(conv_.shape.oc, igemm_tile().panel), [&](int64_t task, int) {
+      transform_weights_(conv_, task / rows, task % rows, transformed);
+    });
+    return transformed;
+  }
+
   /// Bands of each image, pieces of each band, and shares of its channels.
   struct Split {
     int64_t bands, pieces = 1, shares = 1;
@@ -121,10 +137,11 @@ class RowConvKernel final : public Kernel {
 
   RowConv conv_;
   std::shared_ptr<const void> owner_;
-  size_t bytes_per_thread_;
+  size_t shared_bytes_, bytes_per_thread_;
   int64_t band_rows_, tile_columns_;
   RowLayout rows_;
   RowBandFn run_;
+  RowWeightsFn transform_weights_ = nullptr;  ///< In each run.
 };
 
 }  // namespace
@@ -211,6 +228,11 @@ void row_conv_pack(const RowConv& conv, const IgemmWeights& weights, float* pack
 
 size_t row_conv_bias_size(const IgemmShape& shape) {
   return static_cast<size_t>(igemm_padded_columns(shape));
+}
+
+size_t row_conv_shared_bytes(const RowConv& conv) {
+  if (!conv.winograd || !conv.winograd->per_run) return 0;
+  return align_up(row_winograd_transformed_size(conv.shape, *conv.winograd) * sizeof(float));
 }
 
 size_t row_conv_bytes_per_thread(const RowConv& conv) {

@@ -21,19 +21,20 @@ struct RowConvSource {
   int64_t image = 0, channel = 0, row = 0, column = 0;
 };
 
-/// Winograd's F(out, r) along rows. Taps are cut into runs of at most `run`, nearly equal, the
-/// longer ones first; every stride-th tap of a run is a sequence of r taps, or of one less, and the
-/// products of all sequences at a point are summed.
+/// Winograd's F(out, r) along rows. Taps are cut into segments of at most `segment`, nearly equal,
+/// the longer ones first; every stride-th tap of a segment is a sequence of r taps, or of one less,
+/// and the products of all sequences at a point are summed.
 struct RowWinogradForm {
-  int64_t out = 1, taps = 1, stride = 1, run = 1;
+  int64_t out = 1, taps = 1, stride = 1, segment = 1;
+  bool per_run = false;  ///< Weights are transformed in each run, into scratch memory.
 
   /// r
-  constexpr int64_t longest() const { return ceil_div(run, stride); }
+  constexpr int64_t longest() const { return ceil_div(segment, stride); }
   constexpr int64_t points() const { return out + longest() - 1; }
   /// Columns that a tile reads.
   constexpr int64_t inputs() const { return (out - 1) * stride + taps; }
-  constexpr int64_t runs() const { return ceil_div(taps, run); }
-  constexpr int64_t sequences() const { return runs() * stride; }
+  constexpr int64_t segments() const { return ceil_div(taps, segment); }
+  constexpr int64_t sequences() const { return segments() * stride; }
   /// Those that have a tap less than others come last, and have no product at infinity.
   constexpr int64_t products() const { return (out - 1) * sequences() + taps; }
   constexpr int64_t sequences_at(int64_t point) const {
@@ -41,7 +42,7 @@ struct RowWinogradForm {
   }
   /// The first tap of a sequence, and how many it has.
   int64_t first_tap(int64_t sequence) const {
-    const Parts parts(taps, run);
+    const Parts parts(taps, segment);
     const int64_t i = sequence % parts.count;
     return i * parts.least + std::min(i, parts.larger) + sequence / parts.count;
   }
@@ -88,7 +89,8 @@ size_t row_conv_packed_size(const RowConv& conv);
 void row_conv_pack(const RowConv& conv, const IgemmWeights& weights, float* packed);
 size_t row_conv_bias_size(const IgemmShape& shape);
 
-/// Scratch memory that each thread of make_row_conv() needs.
+/// Scratch memory that make_row_conv() needs: what threads share, and behind it that of each.
+size_t row_conv_shared_bytes(const RowConv& conv);
 size_t row_conv_bytes_per_thread(const RowConv& conv);
 
 /// Output rows [row, row + rows) of an image, columns [column, column + columns), channels

@@ -342,23 +342,65 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
   apply_row_band_tail(c, band, dst);
 }
 
-template <size_t... kForms>
-RowBandFn select_function(int64_t taps, std::index_sequence<kForms...>) {
-  RowBandFn function = nullptr;
-  const auto select = [&](const row_winograd::Form& form, RowBandFn fn) {
-    if (form.taps == taps) function = fn;
-  };
-  (select(
-       row_winograd::kForms[kForms],
-       run_band<
-           WinogradTransform<row_winograd::kForms[kForms].out, row_winograd::kForms[kForms].taps>>),
-   ...);
-  return function;
+template <class T, int... kPoints>
+HWY_INLINE void values_at(const V* taps, V* values, std::integer_sequence<int, kPoints...>) {
+  ((values[kPoints] = T::template weight<kPoints>(D(), taps)), ...);
 }
 
-RowBandFn function_of(int64_t taps) {
-  return select_function(taps, std::make_index_sequence<std::size(row_winograd::kForms)>());
+template <class T>
+void transform_weights(const RowConv& c, int64_t panel, int64_t row, float* transformed) {
+  const D d;
+  const IgemmShape& s = c.shape;
+  const RowWinogradForm& form = *c.winograd;
+  const Panels panels{vector_lanes(), s.oc};
+  const int64_t rows = s.axis[1].taps, first = panel * panels.width();
+  const int64_t tap = s.ic * panels.vectors(panel) * panels.lanes;  // floats
+  const int64_t sequences = form.sequences(), whole = form.sequences_at(T::kPoints - 1);
+  const float* from = c.packed + first * s.depth() + row * form.taps * tap;
+  float* const to = transformed + first * form.products() * rows * s.ic;
+  for (int64_t i = 0; i < sequences; ++i) {
+    const float* w = from + form.first_tap(i) * tap;
+    for (int64_t k = 0; k < tap; k += panels.lanes) {
+      V x[T::kTaps], y[T::kPoints];
+      HWY_UNROLL(16)
+      for (int t = 0; t < T::kTaps; ++t) {
+        const bool inside = t + 1 < T::kTaps || i < whole;
+        x[t] = inside ? hn::Load(d, w + t * form.stride * tap + k) : hn::Zero(d);
+      }
+      values_at<T>(x, y, std::make_integer_sequence<int, T::kPoints>());
+      HWY_UNROLL(16)
+      for (int p = 0; p + 1 < T::kPoints; ++p) {
+        hn::Store(y[p], d, to + ((p * rows + row) * sequences + i) * tap + k);
+      }
+      if (i >= whole) continue;
+      const int64_t last = (T::kPoints - 1) * rows * sequences + row * whole;
+      hn::Store(y[T::kPoints - 1], d, to + (last + i) * tap + k);
+    }
+  }
 }
+
+struct Functions {
+  RowBandFn run = nullptr;
+  RowWeightsFn transform_weights = nullptr;
+};
+
+template <size_t... kForms>
+Functions select_functions(int64_t taps, std::index_sequence<kForms...>) {
+  Functions functions;
+  const auto select = [&]<class T>(T) {
+    if (T::kTaps == taps) functions = {run_band<T>, transform_weights<T>};
+  };
+  (select(WinogradTransform<row_winograd::kForms[kForms].out, row_winograd::kForms[kForms].taps>()),
+   ...);
+  return functions;
+}
+
+Functions functions_of(int64_t taps) {
+  return select_functions(taps, std::make_index_sequence<std::size(row_winograd::kForms)>());
+}
+
+RowBandFn function_of(int64_t taps) { return functions_of(taps).run; }
+RowWeightsFn weights_function_of(int64_t taps) { return functions_of(taps).transform_weights; }
 
 }  // namespace
 }  // namespace plica::HWY_NAMESPACE
@@ -369,6 +411,7 @@ namespace plica {
 
 HWY_EXPORT(vector_lanes);
 HWY_EXPORT(function_of);
+HWY_EXPORT(weights_function_of);
 
 namespace {
 
@@ -401,9 +444,9 @@ std::optional<RowWinogradForm> row_winograd_form(const IgemmShape& shape,
   std::optional<RowWinogradForm> found;
   if (y.taps > row_winograd::kMostRows || x.taps <= x.stride) return found;
   double least = 0;
-  for (int64_t runs = 1; runs * x.stride <= row_winograd::kMostSequences; ++runs) {
+  for (int64_t segments = 1; segments * x.stride <= row_winograd::kMostSequences; ++segments) {
     for (const row_winograd::Form& f : row_winograd::kForms) {
-      const RowWinogradForm form{f.out, x.taps, x.stride, ceil_div(x.taps, runs)};
+      const RowWinogradForm form{f.out, x.taps, x.stride, ceil_div(x.taps, segments)};
       if (form.longest() != f.taps || (strict && form.points() != 4)) continue;
       const double cost = row_winograd_cost(shape, source, form);
       if (found && cost >= least) continue;
@@ -416,7 +459,8 @@ std::optional<RowWinogradForm> row_winograd_form(const IgemmShape& shape,
 
 std::string row_winograd_name(const RowWinogradForm& form) {
   std::string name = "row_winograd " + std::to_string(form.out);
-  if (form.runs() > 1) name += " of " + std::to_string(form.runs()) + " runs";
+  if (form.segments() > 1) name += " of " + std::to_string(form.segments()) + " segments";
+  if (form.per_run) name += " per run";
   return name;
 }
 
@@ -446,32 +490,49 @@ double row_winograd_cost(const IgemmShape& shape, const RowConvSource& source,
               kSum * float_cost.transformed * count(tiles * form.points() * panels.padded()) +
               (pixels ? kInput : kTransposed) * float_cost.transformed * input_rows *
                   count(vectors * panels.lanes * form.products())) +
-         float_cost.weight * weights;
+         (form.per_run ? float_cost.made_weight : float_cost.weight) * weights;
+}
+
+size_t row_winograd_transformed_size(const IgemmShape& shape, const RowWinogradForm& form) {
+  return static_cast<size_t>(form.products() * shape.axis[1].taps * shape.ic *
+                             panels_of(shape).padded());
 }
 
 size_t row_winograd_packed_size(const IgemmShape& shape, const RowWinogradForm& form) {
-  return static_cast<size_t>(form.products() * shape.axis[1].taps * shape.ic *
-                             panels_of(shape).padded());
+  if (!form.per_run) return row_winograd_transformed_size(shape, form);
+  return static_cast<size_t>(shape.depth() * panels_of(shape).padded());
 }
 
 void row_winograd_pack(const IgemmShape& shape, const RowWinogradForm& form,
                        const IgemmWeights& weights, const IgemmColumns& columns, float* packed) {
   const Panels panels = panels_of(shape);
-  const int64_t end = columns.first + columns.count;
-  packed += columns.first * form.products() * shape.axis[1].taps * shape.ic;
+  const int64_t rows = shape.axis[1].taps, end = columns.first + columns.count;
+  packed += columns.first * (form.per_run ? shape.depth() : form.products() * rows * shape.ic);
   for (int64_t first = columns.first; first < end; first += panels.width()) {
     const int64_t width = panels.vectors(first / panels.width()) * panels.lanes;
+    // Of an input channel, what value() says of the weights of each output channel.
+    const auto write = [&](int64_t channel, const auto& value) {
+      const float* from = weights.data + channel * weights.ic_stride;
+      for (int64_t i = 0; i < std::min(width, end - first); ++i) {
+        const float* column = from + (first - columns.first + i) * weights.oc_stride;
+        packed[i] = static_cast<float>(value(column));
+      }
+      packed += width;
+    };
+    if (form.per_run) {
+      for (int64_t k = 0; k < shape.depth(); ++k) {
+        const int64_t offset = weights.tap_offset[k / shape.ic];
+        write(k % shape.ic, [&](const float* column) { return column[offset]; });
+      }
+      continue;
+    }
     for (int64_t point = 0; point < form.points(); ++point) {
       const int64_t sequences = form.sequences_at(point);
-      const int64_t depth = shape.axis[1].taps * sequences * shape.ic;
-      for (int64_t k = 0; k < depth; ++k, packed += width) {
+      for (int64_t k = 0; k < rows * sequences * shape.ic; ++k) {
         const int64_t row = k / shape.ic / sequences, sequence = k / shape.ic % sequences;
-        const float* from = weights.data + k % shape.ic * weights.ic_stride;
         const int64_t* offset = weights.tap_offset + row * form.taps;
-        for (int64_t i = 0; i < std::min(width, end - first); ++i) {
-          const float* column = from + (first - columns.first + i) * weights.oc_stride;
-          packed[i] = static_cast<float>(value_at(form, point, sequence, column, offset));
-        }
+        write(k % shape.ic,
+              [&](const float* column) { return value_at(form, point, sequence, column, offset); });
       }
     }
   }
@@ -488,6 +549,11 @@ int64_t row_winograd_band(const RowConv& conv) {
 
 size_t row_winograd_scratch(const RowConv& conv) {
   return static_cast<size_t>(scratch_of(conv, row_winograd_band(conv)).floats());
+}
+
+RowWeightsFn row_winograd_weights_function(const RowWinogradForm& form) {
+  choose_target();
+  return HWY_DYNAMIC_DISPATCH(weights_function_of)(form.longest());
 }
 
 RowBandFn row_winograd_function(const RowWinogradForm& form) {

@@ -21,9 +21,13 @@ std::string row_winograd_name(const RowWinogradForm& form);
 double row_winograd_cost(const IgemmShape& shape, const RowConvSource& source,
                          const RowWinogradForm& form);
 
-/// Floats of the weights that row_winograd_pack() writes: [panel][point][row][sequence][channel]
-/// [width of the panel], transformed in double and rounded once. Panels are those of the implicit
-/// GEMM; operands as igemm_pack_columns(), but `packed` is zeroed.
+/// Floats of transformed weights, [panel][point][row][sequence][channel][width of the panel].
+/// Panels are those of the implicit GEMM.
+size_t row_winograd_transformed_size(const IgemmShape& shape, const RowWinogradForm& form);
+
+/// Packs these, transformed in double and rounded once, or, if they are transformed in each run,
+/// [panel][tap][channel][width of the panel]. Operands as igemm_pack_columns(), but `packed` is
+/// zeroed.
 size_t row_winograd_packed_size(const IgemmShape& shape, const RowWinogradForm& form);
 void row_winograd_pack(const IgemmShape& shape, const RowWinogradForm& form,
                        const IgemmWeights& weights, const IgemmColumns& columns, float* packed);
@@ -32,9 +36,14 @@ void row_winograd_pack(const IgemmShape& shape, const RowWinogradForm& form,
 int64_t row_winograd_band(const RowConv& conv);
 size_t row_winograd_scratch(const RowConv& conv);
 
-/// Computes output rows [first, first + rows) of image `n`. The bits of an output depend only on
-/// the inputs that its tile of `out` pixels reads; NaN, infinities and the error are as
-/// WinogradFn's, with `depth` the rows of the kernel times sequences times channels.
+/// Transforms what row `row` of the kernel has for a panel, from conv.packed.
+using RowWeightsFn = void (*)(const RowConv& conv, int64_t panel, int64_t row, float* transformed);
+RowWeightsFn row_winograd_weights_function(const RowWinogradForm& form);
+
+/// conv.packed: transformed weights. Computes output rows [first, first + rows) of image `n`. The
+/// bits of an output depend only on the inputs that its tile of `out` pixels reads; NaN, infinities
+/// and the error are as WinogradFn's, with `depth` the rows of the kernel times sequences times
+/// channels.
 RowBandFn row_winograd_function(const RowWinogradForm& form);
 
 }  // namespace plica

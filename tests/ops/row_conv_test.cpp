@@ -51,9 +51,8 @@ std::string kernel_of(const Graph& graph, const Shape& input, const PlanOptions&
 bool has_row_winograd(const Graph& graph, const Shape& input) {
   PackCache cache;
   const Plan plan = make_plan(graph, {input}, cache, {});
-  return std::any_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) {
-    return step.kernel_name.rfind("row_winograd", 0) == 0;
-  });
+  return std::any_of(plan.steps.begin(), plan.steps.end(),
+                     [](const Step& step) { return step.kernel_name.starts_with("row_winograd"); });
 }
 
 /// Against float64, with one to four threads and all targets.
@@ -181,6 +180,41 @@ TEST_CASE("Winograd along rows reads pixels of few channels", "[row_conv]") {
     const Shape shape{2, 3, f.height, f.width};
     test::for_each_target([&] { CHECK(has_row_winograd(net.graph, shape)); });
     check_all(net, shape, 2 * kWinogradError);
+  }
+}
+
+TEST_CASE("Winograd along rows transforms weights in each run if memory is short", "[row_conv]") {
+  using test::Net;
+  const First cases[] = {{20, 40, 7, 1, 19, 23, 3}, {24, 70, 9, 2, 20, 40, 4}};
+  for (const First& f : cases) {
+    CAPTURE(f.channels, f.outputs, f.taps, f.stride);
+    Net net;
+    const Shape shape{2, f.channels, f.height, f.width};
+    Value* pixels = net.unary("relu", net.input({2, f.channels, f.height, f.width}));
+    net.graph.add_output(
+        net.op("aten.conv2d.default",
+               {{"input", Net::ref(pixels)},
+                {"weight", Net::ref(net.constant({f.outputs, f.channels, f.taps, f.taps}))},
+                {"bias", Net::ref(net.constant({f.outputs}))},
+                {"stride", std::vector<Dim>{f.stride}},
+                {"padding", std::vector<Dim>{f.padding}}}));
+    // Its weights are all in memory while they are packed.
+    net.graph.add_output(net.linear(net.input({1, 80000}), 32));
+    const std::vector<Array> inputs = {random_array(shape, 5), random_array({1, 80000}, 6)};
+    const Array expected = evaluate(net.graph, inputs)[0];
+    test::for_each_target([&] {
+      PackCache cache;
+      const Plan plan = make_plan(net.graph, {shape, {1, 80000}}, cache, {});
+      CHECK(std::any_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) {
+        return step.kernel_name.starts_with("row_winograd") &&
+               step.kernel_name.ends_with("per run");
+      }));
+      const Array y = run_planned(net.graph, inputs)[0];
+      CHECK(test::relative_error(y, expected) < kWinogradError);
+      for (int threads = 2; threads <= 4; ++threads) {
+        CHECK(run_planned(net.graph, inputs, {.threads = threads})[0].data == y.data);
+      }
+    });
   }
 }
 
