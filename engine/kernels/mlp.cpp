@@ -18,8 +18,6 @@ constexpr int64_t kMlpPad = 16;
 // Four AVX-512 vectors: with four chains each, 16 accumulators.
 constexpr int64_t kMlpBlock = 64;
 constexpr int kMlpChains = 4;
-// Rows that share one pass over the weights.
-constexpr int64_t kMlpRows = 4;
 
 }  // namespace plica
 #endif  // PLICA_KERNELS_MLP_CONSTANTS_

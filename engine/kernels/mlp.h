@@ -23,6 +23,9 @@ int64_t mlp_packed_size(int64_t in, int64_t out);
 /// From `weight` [out, in] row-major to blocks of up to 64 columns, [block][in][columns].
 void pack_mlp_weights(const float* weight, int64_t in, int64_t out, float* packed);
 
+/// Rows that share one pass over the weights.
+inline constexpr int64_t kMlpRows = 4;
+
 /// Floats of scratch memory that a call needs, for layers at most `widest` (padded) wide.
 int64_t mlp_scratch_size(int64_t widest);
 

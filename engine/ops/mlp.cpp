@@ -14,8 +14,9 @@
 namespace plica {
 namespace {
 
-/// Rows that one task computes: enough work to be worth handing over.
+/// Rows that one task computes, at most, and products that are worth handing over.
 constexpr int64_t kRowsPerTask = 16;
+constexpr int64_t kProductsPerTask = 200'000;
 
 class MlpKernel final : public Kernel {
  public:
@@ -25,17 +26,21 @@ class MlpKernel final : public Kernel {
         owners_(std::move(owners)),
         rows_(rows),
         scratch_bytes_(scratch_bytes),
-        function_(mlp_function()) {}
+        function_(mlp_function()) {
+    int64_t products = 0;
+    for (const MlpLayer& layer : layers_) products += layer.in * layer.out;
+    least_rows_ = ceil_div(kProductsPerTask, products);
+  }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
-    const int64_t tasks = ceil_div(rows_, kRowsPerTask);
-    team.for_each(tasks, [&](int64_t task, int worker) {
-      const int64_t first = task * kRowsPerTask;
+    const int64_t even = std::max(ceil_div(rows_, int64_t{team.size()}), least_rows_);
+    const int64_t rows = std::min(round_up(even, kMlpRows), kRowsPerTask);
+    team.for_each(ceil_div(rows_, rows), [&](int64_t task, int worker) {
+      const int64_t first = task * rows;
       auto* scratch =
           reinterpret_cast<float*>(args.workspace + static_cast<size_t>(worker) * scratch_bytes_);
       function_(layers_.data(), layers_.size(), args.in[0] + first * layers_.front().in,
-                args.out[0] + first * layers_.back().out, std::min(kRowsPerTask, rows_ - first),
-                scratch);
+                args.out[0] + first * layers_.back().out, std::min(rows, rows_ - first), scratch);
     });
   }
 
@@ -45,6 +50,7 @@ class MlpKernel final : public Kernel {
   const int64_t rows_;
   const size_t scratch_bytes_;
   const MlpFunction function_;
+  int64_t least_rows_ = 0;
 };
 
 }  // namespace
