@@ -30,10 +30,10 @@ struct TensorInfo {
 /// How much error faster algorithms may add, measured as the largest error of an output element in
 /// units of the largest output, against exact arithmetic on the same float32 weights and inputs.
 enum class Accuracy {
-  /// Winograd's algorithm with tiles of 2 to 4 outputs along an axis, for convolutions of stride 1
-  /// and transposed ones, where that is faster: errors are a few times those of direct summation. A
-  /// NaN or infinity in an input of such a convolution may turn neighbouring outputs, up to 6
-  /// pixels away, into NaN too.
+  /// Winograd's algorithm with tiles of 2 to 5 outputs along an axis, for convolutions and
+  /// transposed ones, where that is faster: errors are a few times those of direct summation. A NaN
+  /// or infinity in an input of such a convolution may turn more outputs into NaN than it reaches:
+  /// up to 4 beyond those along an axis, times the dilation.
   kDefault,
   /// Tiles of 2x2 outputs for 3x3 taps at most, and of 3x3 for 2x2 taps: within twice the error of
   /// direct summation.

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "engine/base/fail.h"
 #include "tools/plica/cli.h"
@@ -28,9 +29,10 @@ class VerifyCommand : public Command {
                    "Expected outputs (.npy), by position or as NAME=FILE; without this option "
                    "the float64 reference computes them")
         ->type_name("[NAME=]FILE");
-    app.add_option("--rtol", rtol_, "Tolerated error, as a fraction of the largest element")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
+    app.add_option("--rtol", rtol_,
+                   "Tolerated error, as a fraction of the largest element: 3e-5 unless told, which "
+                   "the default accuracy stays below, or 1e-5 with another --accuracy")
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--atol", atol_, "Tolerated error besides that")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
@@ -41,7 +43,9 @@ class VerifyCommand : public Command {
   }
 
   int execute(Console& console) override {
-    const Model model = Model::load(model_.path, model_.load_options());
+    const LoadOptions options = model_.load_options();
+    if (!rtol_) rtol_ = options.accuracy == Accuracy::kDefault ? 3e-5 : 1e-5;
+    const Model model = Model::load(model_.path, options);
     const std::vector<NdArray> arrays = inputs_.arrays(model.inputs());
     Session session(model, model_.session_options());
     const std::vector<NdArray> results = run_session(session, arrays);
@@ -57,7 +61,7 @@ class VerifyCommand : public Command {
               cli::describe(found.shape), ", but shape ", cli::describe(expected[i].shape),
               " is expected");
       const Difference difference = compare<float>(found.data, expected[i].data);
-      const bool good = difference.within(rtol_, atol_);
+      const bool good = difference.within(*rtol_, atol_);
       passed &= good;
       table.add({printable(name), cli::describe(found.shape), format_number(difference.max_error),
                  format_number(difference.relative()), good ? "ok" : "DIFFERS"});
@@ -73,7 +77,7 @@ class VerifyCommand : public Command {
     if (json_) {
       nlohmann::json result = {{"ok", passed},
                                {"against", expected_.empty() ? "reference" : "expected"},
-                               {"rtol", rtol_},
+                               {"rtol", *rtol_},
                                {"atol", atol_},
                                {"outputs", list}};
       if (!divergence.empty())
@@ -108,7 +112,7 @@ class VerifyCommand : public Command {
       const Array* ours = engine.find(value.name);
       if (!found.empty() || !ours || !value.producer || ours->shape != array.shape) return;
       const Difference difference = compare<double>(ours->data, array.data);
-      if (!difference.within(rtol_, atol_))
+      if (!difference.within(*rtol_, atol_))
         found.push_back({value.producer->label(), value.name, difference});
     });
     return found;
@@ -130,7 +134,8 @@ class VerifyCommand : public Command {
   ModelArgs model_;
   InputArgs inputs_;
   std::vector<std::string> expected_;
-  double rtol_ = 1e-5, atol_ = 1e-8;
+  std::optional<double> rtol_;
+  double atol_ = 1e-8;
   bool json_ = false;
 };
 
