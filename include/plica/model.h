@@ -35,8 +35,8 @@ enum class Accuracy {
   /// or infinity in an input of such a convolution may turn more outputs into NaN than it reaches:
   /// up to 4 beyond those along an axis, times the dilation.
   kDefault,
-  /// Tiles of 2x2 outputs for 3x3 taps at most, and of 3x3 for 2x2 taps: within twice the error of
-  /// direct summation.
+  /// Tiles of 2x2 outputs for 3x3 taps at most, and of 3 outputs along an axis for two taps, or for
+  /// pairs of more: within twice the error of direct summation.
   kStrict,
   /// Direct summation alone: errors are those of dot products, and a NaN or infinity reaches no
   /// further than the convolution itself takes it.
