@@ -42,7 +42,7 @@ class RowConvKernel final : public Kernel {
       transform_weights_ = row_winograd_weights_function(*conv_.winograd);
       return;
     }
-    if (!is_image(conv_.shape)) return;
+    if (!is_image(conv_.shape) || conv_.source.depth != IgemmAxis()) return;
     if (conv_.shape.n > 1 && conv_.source.image != y.in * conv_.source.row) return;
     rows_ = row_layout_of(conv_.shape, 0);
     rows_.in_row = conv_.source.row;

@@ -17,8 +17,21 @@ namespace plica {
 
 /// Strides, in floats, of an activation [n, ic, height, width]. Either `column` is 1 (the planes
 /// of an image as models get it) or `channel` is 1.
+///
+/// Of a convolution in three dimensions, [n, ic, depth, height, width], output planes are the
+/// images, and each tap of the depth makes a plane of a channel a channel of its own.
 struct RowConvSource {
   int64_t image = 0, channel = 0, row = 0, column = 0;
+  IgemmAxis depth = {};
+  int64_t plane = 0;
+
+  /// The first row of a channel that an image of the output reads, or null if it reads zeros.
+  const float* plane_of(const float* src, int64_t output_image, int64_t index) const {
+    const int64_t z =
+        output_image % depth.out * depth.stride + depth.origin + index % depth.taps * depth.step;
+    if (z < 0 || z >= depth.in) return nullptr;
+    return src + output_image / depth.out * image + index / depth.taps * channel + z * plane;
+  }
 };
 
 /// Winograd's F(out, r) along rows. Taps are cut into segments of at most `segment`, nearly equal,

@@ -99,13 +99,15 @@ using RowCounts = std::make_integer_sequence<int, kRowTileRows>;
 constexpr std::array<TileFn, kRowTileRows> kTiles[2] = {tile_functions<1>(RowCounts()),
                                                         tile_functions<2>(RowCounts())};
 
-/// Input row `row` of image `src`, which may be outside, to every line's row of `dst`.
+/// What an image of the output reads of input row `row`, which may be outside, to every line's row
+/// of `dst`.
 void copy_row(const IgemmShape& s, const RowConvSource& source, const Scratch& scratch,
-              const float* src, int64_t row, float* dst) {
+              const float* src, int64_t image, int64_t row, float* dst) {
   const bool inside = row >= 0 && row < s.axis[1].in;
   for (int64_t line = 0; line < scratch.lines; ++line, dst += scratch.line()) {
-    if (inside) {
-      const float* from = src + line * source.channel + row * source.row;
+    const float* plane = inside ? source.plane_of(src, image, line) : nullptr;
+    if (plane) {
+      const float* from = plane + row * source.row;
       copy_columns(s.axis[2], scratch.width, scratch.pixel, from, source.column, dst);
     } else {
       std::fill_n(dst, scratch.row, 0.0f);
@@ -117,7 +119,8 @@ void copy_row(const IgemmShape& s, const RowConvSource& source, const Scratch& s
 /// read the source itself.
 bool is_direct(const IgemmShape& s, const RowConvSource& source, const Scratch& scratch) {
   const IgemmAxis &y = s.axis[1], &x = s.axis[2];
-  return !reads_padding(y) && !reads_padding(x) && (x.in == 1 || source.column == scratch.pixel);
+  return source.depth == IgemmAxis() && !reads_padding(y) && !reads_padding(x) &&
+         (x.in == 1 || source.column == scratch.pixel);
 }
 
 void run_band(const RowConv& c, const RowBand& band, const float* src, float* dst, float* memory) {
@@ -125,16 +128,16 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
   const IgemmAxis &y = s.axis[1], &x = s.axis[2];
   const bool planar = c.source.column == 1 && s.ic > 1;
   const Scratch scratch(s, planar, band.rows);
-  src += band.image * c.source.image;
   const float* from = memory;
   int64_t row_step = scratch.row, line_step = scratch.line();
   if (is_direct(s, c.source, scratch)) {
-    from = src + (band.row * y.stride + y.origin) * c.source.row + x.origin * c.source.column;
+    from = c.source.plane_of(src, band.image, 0) + (band.row * y.stride + y.origin) * c.source.row +
+           x.origin * c.source.column;
     row_step = c.source.row;
     line_step = c.source.channel;
   } else {
     for (int64_t r = 0; r < scratch.rows; ++r) {
-      copy_row(s, c.source, scratch, src, band.row * y.stride + y.origin + r,
+      copy_row(s, c.source, scratch, src, band.image, band.row * y.stride + y.origin + r,
                memory + r * scratch.row);
     }
   }

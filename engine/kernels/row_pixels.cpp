@@ -248,15 +248,15 @@ void copy_band(const RowConv& c, const IgemmShape& s, const RowBand& band, const
   const IgemmAxis &y = s.axis[1], &x = s.axis[2];
   const int64_t rows = area.phase / area.pitch;
   for (int64_t channel = 0; channel < s.ic; ++channel, memory += area.channel) {
+    const float* plane = c.source.plane_of(src, band.image, channel);
     for (int64_t i = 0; i < rows * y.stride; ++i) {
       const int64_t row = band.row * y.stride + y.origin + i;
       float* to = memory + i % y.stride * x.stride * area.phase + i / y.stride * area.pitch;
       for (int64_t phase = 0; phase < x.stride; ++phase, to += area.phase) {
-        if (row < 0 || row >= y.in) {
+        if (!plane || row < 0 || row >= y.in) {
           std::fill_n(to, area.pitch, 0.0f);
         } else {
-          copy_phase(x, phase, area.pitch, src + channel * c.source.channel + row * c.source.row,
-                     c.source.column, to);
+          copy_phase(x, phase, area.pitch, plane + row * c.source.row, c.source.column, to);
         }
       }
     }
@@ -267,8 +267,8 @@ void copy_band(const RowConv& c, const IgemmShape& s, const RowBand& band, const
 /// and whole vectors do not reach out of the rows.
 bool is_direct(const IgemmShape& s, const RowConvSource& source, const Area& area) {
   const IgemmAxis &y = s.axis[1], &x = s.axis[2];
-  return y.stride == 1 && x.stride == 1 && !reads_padding(y) && !reads_padding(x) &&
-         (x.in == 1 || source.column == 1) && source.row == area.pitch &&
+  return source.depth == IgemmAxis() && y.stride == 1 && x.stride == 1 && !reads_padding(y) &&
+         !reads_padding(x) && (x.in == 1 || source.column == 1) && source.row == area.pitch &&
          area.places >= row_pixels::kMostVectors * vector_lanes();
 }
 
@@ -295,9 +295,9 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
   Area area(s, band.rows);
   float* planes = memory;
   Sums sums;
-  src += band.image * c.source.image;
   if (is_direct(s, c.source, area)) {
-    sums.inputs = src + (band.row + s.axis[1].origin) * c.source.row + s.axis[2].origin;
+    sums.inputs = c.source.plane_of(src, band.image, 0) +
+                  (band.row + s.axis[1].origin) * c.source.row + s.axis[2].origin;
     area.channel = c.source.channel;
   } else {
     float* inputs = memory + round_up(s.oc, 4) * area.channel_place + row_pixels::kSlack;

@@ -273,8 +273,9 @@ void transform_band(const RowConv& c, const IgemmShape& s, const RowBand& band,
     if (++phase == y.stride) phase = 0, ++line;
     const bool inside = row >= 0 && row < y.in;
     for (int64_t channel = 0; channel < s.ic; channel += together, to += scratch.channel) {
-      if (inside) {
-        const float* from = src + channel * c.source.channel + row * c.source.row;
+      const float* plane = inside ? c.source.plane_of(src, band.image, channel) : nullptr;
+      if (plane) {
+        const float* from = plane + row * c.source.row;
         copy_columns(x, scratch.width, together, from, c.source.column, columns);
       } else {
         std::fill_n(columns, scratch.width * together, 0.0f);
@@ -297,7 +298,7 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
   const Scratch scratch(c, s, panels.lanes, band.rows);
   float* inputs = memory + scratch.columns + scratch.planes;
   float* sums = inputs + scratch.rows;
-  transform_band<T>(c, s, band, scratch, src + band.image * c.source.image, memory, inputs);
+  transform_band<T>(c, s, band, scratch, src, memory, inputs);
 
   std::array<int64_t, row_winograd::kMostRows> offsets;
   for (int64_t i = 0; i < y.taps; ++i) {

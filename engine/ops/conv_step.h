@@ -225,15 +225,37 @@ inline void emit_conv(StepBuilder& builder, PackedEpilogue epilogue, IgemmOperan
   builder.emit(method->make(std::move(parts), operands, std::move(owner)), method->name());
 }
 
+/// Makes a convolution in three dimensions one of two, as RowConvSource says; false, with nothing
+/// done, if its weights do not lie so that they can be read as those of such channels.
+inline bool make_planes_images(IgemmPhase& phase, RowConvSource& source) {
+  IgemmShape& shape = phase.shape;
+  const IgemmAxis z = shape.axis[0];
+  if (z.dst_step != 1 || z.dst_origin != 0 || z.dst_size != z.out) return false;
+  if (phase.weights.ic_stride % z.taps != 0) return false;
+  const auto taps = static_cast<size_t>(shape.axis[1].taps * shape.axis[2].taps);
+  const int64_t plane = phase.weights.ic_stride / z.taps;
+  for (size_t tap = 0; tap < phase.tap_offset.size(); ++tap) {
+    const int64_t offset = phase.tap_offset[tap % taps];
+    if (phase.tap_offset[tap] != static_cast<int64_t>(tap / taps) * plane + offset) return false;
+  }
+  phase.weights.ic_stride = plane;
+  phase.tap_offset.resize(taps);
+  shape.n *= z.out;
+  shape.ic *= z.taps;
+  shape.axis[0] = {};
+  source.depth = z;
+  return true;
+}
+
 /// Emits the step of a convolution of few channels, whose input may lie in any order; false, with
 /// nothing done, if that does not fit or is slower than what emit_conv() chooses. The output's
 /// layout is as for emit_conv().
 inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool batched,
-                          const IgemmPhase& phase, const std::vector<double>& bias) {
+                          const IgemmPhase& whole, const std::vector<double>& bias) {
   const Shape& x = builder.input_shape(0);
   const size_t spatial = x.size() - 1 - batched;
   if (builder.use_onednn() || epilogue.residual || (epilogue.affine && !batched)) return false;
-  if (spatial > 2) return false;
+  if (spatial > 3) return false;
   TensorDesc desc = builder.input_desc(0);
   const size_t channel = batched;
   // What lies in another order, or is expanded, is copied into planes.
@@ -241,10 +263,18 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
       std::count(desc.strides.begin(), desc.strides.end(), 0) > 0) {
     desc = row_major(x);
   }
-  const RowConvSource source{.image = batched ? desc.strides[0] : 0,
-                             .channel = desc.strides[channel],
-                             .row = spatial == 2 ? desc.strides[channel + 1] : 0,
-                             .column = desc.strides.back()};
+  RowConvSource source{.image = batched ? desc.strides[0] : 0,
+                       .channel = desc.strides[channel],
+                       .row = spatial > 1 ? desc.strides[channel + spatial - 1] : 0,
+                       .column = desc.strides.back()};
+  IgemmPhase phase = whole;
+  if (spatial == 3) {
+    source.plane = desc.strides[channel + 1];
+    // Taps along the depth alone have been made rows.
+    const auto& [z, y, columns] = whole.shape.axis;
+    if (z.in != x[channel + 1] || columns.in != x.back()) return false;
+    if (source.channel == 1 || !make_planes_images(phase, source)) return false;
+  }
   RowConv conv{.shape = phase.shape, .source = source, .winograd = {}, .epilogue = {}};
   const IgemmShape shape = chosen_for(builder, phase.shape);
   if (source.channel == 1) {
@@ -257,8 +287,15 @@ inline bool emit_row_conv(StepBuilder& builder, const Epilogue& epilogue, bool b
     IgemmShape sample = shape;
     sample.n = std::min<int64_t>(shape.n, 1);
     const double direct = row_conv_fits(conv) ? row_conv_cost(conv) : igemm_cost(sample);
-    conv.winograd = row_winograd_choice(phase.shape, source, builder.rounding(), direct);
+    conv.winograd = row_winograd_choice(sample, source, builder.rounding(), direct);
     if (!row_conv_fits(conv)) return false;
+    // Tiles of planes are summed over all taps of the depth before they are transformed back.
+    if (spatial == 3) {
+      IgemmShape deep = whole.shape;
+      deep.n = sample.n;
+      const double cost = static_cast<double>(source.depth.out) * row_conv_cost(conv);
+      if (conv_cost({&deep, 1}, builder.rounding(), builder.spare_bytes()) < cost) return false;
+    }
   }
   builder.use_input_as(0, desc.strides);
   PackedEpilogue packed = bind_epilogue(builder, epilogue);

@@ -154,6 +154,43 @@ TEST_CASE("convolutions of few output channels write slices of a concatenation",
   });
 }
 
+TEST_CASE("first convolutions of three dimensions have taps of the depth as channels",
+          "[row_conv]") {
+  using test::Net;
+  struct Case {
+    Shape input, weight;
+    int64_t stride, padding, dilation;  // of the depth
+    const char* kernel;
+  };
+  // Padding, steps and strides of the depth; few outputs, which have pixels as lanes; a kernel
+  // nearly as long as what there is to read; Winograd along rows; a plane each.
+  const Case cases[] = {{{2, 1, 9, 20, 21}, {16, 1, 3, 3, 3}, 1, 1, 1, "row_conv"},
+                        {{1, 2, 8, 14, 17}, {5, 2, 3, 3, 3}, 2, 2, 1, "row_conv"},
+                        {{1, 1, 11, 12, 30}, {20, 1, 5, 1, 3}, 1, 4, 2, "row_conv"},
+                        {{1, 1, 9, 8, 9}, {8, 1, 5, 3, 3}, 1, 2, 1, "row_conv"},
+                        {{2, 3, 5, 24, 60}, {40, 3, 3, 7, 7}, 1, 1, 1, "row_winograd"},
+                        {{1, 3, 4, 24, 60}, {40, 3, 1, 7, 7}, 1, 0, 1, "row_winograd"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.input, c.weight);
+    Net net;
+    Value* x = net.input({c.input.begin(), c.input.end()});
+    const int64_t out = c.weight[0], rows = c.weight[3] / 2, columns = c.weight[4] / 2;
+    net.graph.add_output(
+        net.op("aten.conv3d.default", {{"input", Net::ref(x)},
+                                       {"weight", Net::ref(net.constant(c.weight))},
+                                       {"bias", Net::ref(net.constant({out}))},
+                                       {"stride", std::vector<Dim>{c.stride, 1, 1}},
+                                       {"padding", std::vector<Dim>{c.padding, rows, columns}},
+                                       {"dilation", std::vector<Dim>{c.dilation, 1, 1}}}));
+    test::for_each_target([&] {
+      // A batch may be computed sample by sample.
+      const std::string kernel = kernel_of(net.graph, c.input);
+      CHECK((kernel == c.kernel || (c.input[0] > 1 && kernel == "sample")));
+    });
+    check_all(net, c.input, kWinogradError);
+  }
+}
+
 TEST_CASE("Winograd along rows reads pixels of few channels", "[row_conv]") {
   using test::Net;
   // Rows of few tiles, which are multiplied together, and of many; strides; channels that fill a
