@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 
 namespace plica {
 
@@ -25,5 +26,9 @@ struct Processor {
 
 /// The one that this runs on.
 const Processor& processor();
+
+/// Makes it one of `maker`, or again the one that this runs on if that is empty. While nothing is
+/// planned.
+void set_processor_for_test(std::string_view maker);
 
 }  // namespace plica

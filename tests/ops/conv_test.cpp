@@ -340,6 +340,7 @@ TEST_CASE("transposed convolution", "[conv]") {
 }
 
 TEST_CASE("transposed convolution of many channels", "[conv]") {
+  const test::ChooseAsOnAmd amd;
   const int64_t kernel = GENERATE(2, 3, 4, 5);
   const int64_t groups = GENERATE(1, 2);
   const int64_t dilation = GENERATE(1, 3);
@@ -523,6 +524,7 @@ TEST_CASE("the rounding that is allowed restricts Winograd's algorithm", "[conv]
 }
 
 TEST_CASE("few channels in pixels are a matter of cost too, for a sample or a batch", "[conv]") {
+  const test::ChooseAsOnAmd amd;
   // The first convolution leaves pixels to the second.
   const auto kernel = [](int64_t batch, bool batch_invariant) {
     test::Net net;

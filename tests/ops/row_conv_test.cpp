@@ -69,6 +69,7 @@ void check_all(const test::Net& net, const Shape& shape, double bound) {
 }
 
 TEST_CASE("first convolutions by Winograd along rows agree with float64", "[row_conv]") {
+  const test::ChooseAsOnAmd amd;
   // Phases of 2 to 9 taps; rows that end in the middle of a tile, more tiles than a block has, and
   // channels that fill their last panel by half or in part.
   const First cases[] = {{3, 64, 7, 2, 45, 83, 3},
@@ -156,6 +157,7 @@ TEST_CASE("convolutions of few output channels write slices of a concatenation",
 
 TEST_CASE("first convolutions of three dimensions have taps of the depth as channels",
           "[row_conv]") {
+  const test::ChooseAsOnAmd amd;
   using test::Net;
   struct Case {
     Shape input, weight;
@@ -192,6 +194,7 @@ TEST_CASE("first convolutions of three dimensions have taps of the depth as chan
 }
 
 TEST_CASE("Winograd along rows reads pixels of few channels", "[row_conv]") {
+  const test::ChooseAsOnAmd amd;
   using test::Net;
   // Rows of few tiles, which are multiplied together, and of many; strides; channels that fill a
   // vector in part.
@@ -221,6 +224,7 @@ TEST_CASE("Winograd along rows reads pixels of few channels", "[row_conv]") {
 }
 
 TEST_CASE("Winograd along rows transforms weights in each run if memory is short", "[row_conv]") {
+  const test::ChooseAsOnAmd amd;
   using test::Net;
   const First cases[] = {{20, 40, 7, 1, 19, 23, 3}, {24, 70, 9, 2, 20, 40, 4}};
   for (const First& f : cases) {
@@ -256,6 +260,7 @@ TEST_CASE("Winograd along rows transforms weights in each run if memory is short
 }
 
 TEST_CASE("Winograd along rows shares out channels of small images", "[row_conv]") {
+  const test::ChooseAsOnAmd amd;
   using test::Net;
   // One block of tiles and several panels; sums of several parts; kernels that are longer than the
   // image. Epilogues act on the channels of a share.
@@ -281,20 +286,23 @@ TEST_CASE("Winograd along rows shares out channels of small images", "[row_conv]
 }
 
 TEST_CASE("the rounding that is allowed restricts Winograd along rows", "[row_conv]") {
+  const test::ChooseAsOnAmd amd;
   const auto kernel = [](const First& f, Rounding rounding) {
     PlanOptions options;
     options.rounding = rounding;
     return kernel_of(net_of(f).graph, f.input(1), options);
   };
   const First seven{3, 64, 7, 2, 224, 224, 3}, eight{4, 96, 8, 4, 84, 181, 0};
-  CHECK(kernel(seven, Rounding::kFast) == "row_winograd");
-  CHECK(kernel(seven, Rounding::kStrict) == "row_conv");
-  CHECK(kernel(seven, Rounding::kDirect) == "row_conv");
-  CHECK(kernel(eight, Rounding::kStrict) == "row_winograd");
-  CHECK(kernel(eight, Rounding::kDirect) == "row_conv");
-  // Nothing to gain: two taps a phase, and rows of few tiles.
-  CHECK(kernel({3, 32, 3, 2, 224, 224, 1}, Rounding::kFast) == "row_conv");
-  CHECK(kernel({3, 64, 7, 2, 32, 32, 3}, Rounding::kFast) == "row_conv");
+  test::for_each_target([&] {
+    CHECK(kernel(seven, Rounding::kFast) == "row_winograd");
+    CHECK(kernel(seven, Rounding::kStrict) == "row_conv");
+    CHECK(kernel(seven, Rounding::kDirect) == "row_conv");
+    CHECK(kernel(eight, Rounding::kStrict) == "row_winograd");
+    CHECK(kernel(eight, Rounding::kDirect) == "row_conv");
+    // Nothing to gain: two taps a phase, and rows of two outputs.
+    CHECK(kernel({3, 32, 3, 2, 224, 224, 1}, Rounding::kFast) == "row_conv");
+    CHECK(kernel({3, 64, 7, 2, 9, 9, 0}, Rounding::kFast) == "row_conv");
+  });
 }
 
 TEST_CASE("Winograd along rows gives a sample the bits that it has alone", "[row_conv]") {
@@ -314,6 +322,7 @@ TEST_CASE("Winograd along rows gives a sample the bits that it has alone", "[row
 }
 
 TEST_CASE("rows are cut where images have too few of them for the threads", "[row_conv]") {
+  const test::ChooseAsOnAmd amd;
   using test::Net;
   const int64_t taps = GENERATE(80, 7);
   const int64_t channels = taps == 80 ? 2 : 8, width = taps == 80 ? 5001 : 1001;

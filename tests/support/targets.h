@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cstdint>
 
+#include "engine/kernels/processor.h"
 #include "hwy/targets.h"
 
 namespace plica::test {
@@ -23,5 +24,13 @@ void for_each_target(Fn fn) {
   }
   choose(0);
 }
+
+/// Methods are chosen as on AMD's processors until it dies: which one is fastest depends on them.
+struct ChooseAsOnAmd {
+  ChooseAsOnAmd() { set_processor_for_test("AMD"); }
+  ~ChooseAsOnAmd() { set_processor_for_test(""); }
+  ChooseAsOnAmd(const ChooseAsOnAmd&) = delete;
+  ChooseAsOnAmd& operator=(const ChooseAsOnAmd&) = delete;
+};
 
 }  // namespace plica::test
