@@ -1,7 +1,6 @@
 #include "engine/kernels/depthwise.h"
 
 #include <algorithm>
-#include <type_traits>
 #include <utility>
 
 #include "engine/base/ceil_div.h"
@@ -138,19 +137,18 @@ void run_line(const ConvLine& line) {
   }
 }
 
-template <class Inputs, int kTaps, int kStride>
+template <int kTaps, int kStride>
 struct DepthwiseTile {
   /// So many sums, the weights of a row of the kernel and an input fit into 16 registers; the
   /// widths of most images are multiples of 7.
   static constexpr int kMostPixels = 7;
 
-  /// Of at least a vector of output channels, and of input channels.
+  /// Of at least a vector of channels.
   template <int kPixels, bool kInside>
   static HWY_NOINLINE void run(const ConvLine& line, const Rows& rows, int64_t ox) {
     // Neighbouring columns add to the same sums. Those of one vector of channels are too few to
     // hide the latency of an addition.
-    constexpr bool kOwn = std::is_same_v<Inputs, OwnChannels>;
-    constexpr int kVecs = HWY_TARGET <= HWY_AVX3 && kTaps <= 5 && kOwn ? 2 : 1;
+    constexpr int kVecs = HWY_TARGET <= HWY_AVX3 && kTaps <= 5 ? 2 : 1;
     if (line.end - line.begin >= kVecs * lanes()) {
       run_all_vectors<kPixels, kInside, kVecs>(line, rows, ox);
     } else {
@@ -184,8 +182,7 @@ struct DepthwiseTile {
       HWY_UNROLL(32)
       for (int v = 0; v < kVecs; ++v) sum[v][p] = hn::Zero(d);
     }
-    const Inputs inputs(s, c, static_cast<size_t>(lanes()));
-    const float* from = rows.src + columns.first * s.src_pixel + inputs.first;
+    const float* from = rows.src + columns.first * s.src_pixel + c;
     const float* w = line.packed + rows.taps.first * kTaps * padded + c;
     for (int64_t y = rows.taps.first; y < rows.taps.last;
          ++y, from += rows.row, w += kTaps * padded) {
@@ -202,7 +199,7 @@ struct DepthwiseTile {
         if (columns.outside(i)) continue;
         HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) {
-          const V value = inputs.in_order(hn::LoadU(d, at + v * lanes()));
+          const V value = hn::LoadU(d, at + v * lanes());
           // The next vectors of channels; the processor does not foresee so many pixels.
           if (y + 1 == rows.taps.last) __builtin_prefetch(at + (kVecs + v) * lanes(), 0, 3);
           add_column<kPixels, kTaps, kStride>(i, value, weight[v], sum[v]);
@@ -292,11 +289,11 @@ ConvLineFn whole_vectors_function(const IgemmShape& s) {
     if (x.stride == 2) return run_line_tiles<DepthwisePieces<SharedChannels, 2>>;
     return nullptr;
   }
-  if (x.taps == 3 && x.stride == 1) return run_line_tiles<DepthwiseTile<OwnChannels, 3, 1>>;
-  if (x.taps == 3 && x.stride == 2) return run_line_tiles<DepthwiseTile<OwnChannels, 3, 2>>;
-  if (x.taps == 5 && x.stride == 1) return run_line_tiles<DepthwiseTile<OwnChannels, 5, 1>>;
-  if (x.taps == 5 && x.stride == 2) return run_line_tiles<DepthwiseTile<OwnChannels, 5, 2>>;
-  if (x.taps == 7 && x.stride == 1) return run_line_tiles<DepthwiseTile<OwnChannels, 7, 1>>;
+  if (x.taps == 3 && x.stride == 1) return run_line_tiles<DepthwiseTile<3, 1>>;
+  if (x.taps == 3 && x.stride == 2) return run_line_tiles<DepthwiseTile<3, 2>>;
+  if (x.taps == 5 && x.stride == 1) return run_line_tiles<DepthwiseTile<5, 1>>;
+  if (x.taps == 5 && x.stride == 2) return run_line_tiles<DepthwiseTile<5, 2>>;
+  if (x.taps == 7 && x.stride == 1) return run_line_tiles<DepthwiseTile<7, 1>>;
   if (x.stride == 1) return run_line_tiles<DepthwisePieces<OwnChannels, 1>>;
   if (x.stride == 2) return run_line_tiles<DepthwisePieces<OwnChannels, 2>>;
   return nullptr;

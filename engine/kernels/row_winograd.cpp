@@ -424,11 +424,10 @@ row_winograd::Scratch scratch_of(const RowConv& conv, int64_t rows) {
   return {conv, conv.shape, HWY_DYNAMIC_DISPATCH(vector_lanes)(), rows};
 }
 
-/// The polynomial of a sequence of a row of weights, at a point.
-double value_at(const RowWinogradForm& form, int64_t point, int64_t sequence, const float* weights,
-                const int64_t* tap_offset) {
-  const int64_t points = form.points(), first = form.first_tap(sequence);
-  const int64_t last = first + (form.taps_of(sequence) - 1) * form.stride;
+/// The polynomial of a sequence of a row of weights, of these taps, at a point.
+double value_at(const RowWinogradForm& form, int64_t point, int64_t first, int64_t last,
+                const float* weights, const int64_t* tap_offset) {
+  const int64_t points = form.points();
   if (point == points - 1) return weights[tap_offset[last]];
   const double p = winograd_point(points, point);
   double value = 0;
@@ -532,8 +531,11 @@ void row_winograd_pack(const IgemmShape& shape, const RowWinogradForm& form,
       for (int64_t k = 0; k < rows * sequences * shape.ic; ++k) {
         const int64_t row = k / shape.ic / sequences, sequence = k / shape.ic % sequences;
         const int64_t* offset = weights.tap_offset + row * form.taps;
-        write(k % shape.ic,
-              [&](const float* column) { return value_at(form, point, sequence, column, offset); });
+        const int64_t tap = form.first_tap(sequence);
+        const int64_t last = tap + (form.taps_of(sequence) - 1) * form.stride;
+        write(k % shape.ic, [&](const float* column) {
+          return value_at(form, point, tap, last, column, offset);
+        });
       }
     }
   }
