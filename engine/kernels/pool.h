@@ -28,8 +28,8 @@ struct PoolAxis {
 /// Maximum: exact; NaN if a tap is NaN; -inf for an empty window. Average: sum of the taps divided
 /// by the product of the axes' divisors (or by `divisor`, if it is not 0); 0 for an empty window.
 /// Windows of more than 16 taps are summed in float along rows of up to 128, and rows in double;
-/// smaller ones in float; always in the same order: the bits of an element depend on its window
-/// alone.
+/// smaller ones in float, and multiplied by the reciprocal. The order depends on the window's place
+/// in the image alone, and so do the bits of an element: neither on other samples nor on threads.
 struct PoolProblem {
   enum class Kind { kMax, kAverage };
   Kind kind = Kind::kMax;

@@ -22,6 +22,7 @@ bool restore_instance_norms(Graph& graph, FoldLog& log);
 bool check_nodes(Graph& graph, FoldLog& log);
 bool remove_dead(Graph& graph, FoldLog& log);
 bool remove_identities(Graph& graph, FoldLog& log);
+bool merge_functions(Graph& graph, FoldLog& log);
 bool lower_batch_norms(Graph& graph, FoldLog& log);
 bool lower_channel_arithmetic(Graph& graph, FoldLog& log);
 bool fold_into_producers(Graph& graph, FoldLog& log);

@@ -17,6 +17,8 @@ std::vector<Pass> list_passes(const PassOptions& options) {
   passes.push_back({"remove_dead", remove_dead});
   // A dropout between a convolution and its BatchNorm is in the way.
   passes.push_back({"remove_identities", remove_identities});
+  // Cells whose branches all begin with a ReLU export one for each.
+  passes.push_back({"merge_functions", merge_functions});
   if (options.fold) {
     passes.push_back({"lower_batch_norms", lower_batch_norms});
     passes.push_back({"lower_channel_arithmetic", lower_channel_arithmetic});

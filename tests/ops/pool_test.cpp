@@ -35,7 +35,7 @@ void check(const std::string& target, const Args& args, const Shape& shape, size
   const std::vector<float> y = op.run(inputs, {channels_last(shape)})[0];
   REQUIRE(y.size() == expected.data.size());
   for (size_t i = 0; i < y.size(); ++i) {
-    // At most 16 float additions of values below 8, then one division.
+    // At most 16 float additions of values below 8, then one product with a rounded reciprocal.
     CHECK(std::abs(y[i] - expected.data[i]) <= 1e-6 * std::max(1.0, std::abs(expected.data[i])));
   }
   const auto same = [&](const std::vector<float>& other) { return test::same_bits(other, y); };
@@ -115,6 +115,69 @@ TEST_CASE("max pooling keeps NaN and infinities, and gives -inf for an empty win
                   {"dilation", dims({2})}},
                  {{1, 1, 1}});
   CHECK(empty.run({{3.f}}, {row_major({1, 1, 1})})[0] == std::vector<float>{-inf});
+}
+
+struct Window {
+  int64_t size, stride, padding;
+};
+Args window_args(const Window& w) {
+  return {{"self", TensorRef{"0"}},
+          {"kernel_size", dims({w.size})},
+          {"stride", dims({w.stride})},
+          {"padding", dims({w.padding})}};
+}
+
+TEST_CASE("windows that share columns agree with the reference", "[pool]") {
+  for (const Window& w : {Window{2, 1, 0}, {3, 1, 1}, {3, 2, 0}, {3, 2, 1}, {5, 1, 2}}) {
+    for (int64_t channels : {16, 24, 130}) {
+      for (int64_t width : {5, 6, 23}) {
+        check("aten.max_pool2d.default", window_args(w), {1, channels, 6, width});
+        check("aten.avg_pool2d.default", window_args(w), {1, channels, 6, width});
+      }
+    }
+    check("aten.max_pool3d.default", window_args(w), {2, 16, 5, 6, 7});
+    // So many that a row is taken in pieces.
+    check("aten.max_pool2d.default", window_args(w), {1, 700, 5, 30});
+  }
+}
+
+TEST_CASE("a sample is pooled alike alone and among others", "[pool]") {
+  const Shape one{1, 130, 5, 7}, four{4, 130, 5, 7};
+  const std::vector<float> x = random_values(four, 3);
+  for (const char* target : {"aten.max_pool2d.default", "aten.avg_pool2d.default"}) {
+    SingleOp batch(target, window_args({3, 1, 1}), {four});
+    SingleOp single(target, window_args({3, 1, 1}), {one});
+    const std::vector<float> all = batch.run({x}, {row_major(four)})[0];
+    const std::vector<float> first{x.begin(), x.begin() + element_count(one)};
+    const std::vector<float> alone = single.run({first}, {row_major(one)})[0];
+    // Channels-last, so that the first sample's elements are the first.
+    CHECK(test::same_bits(alone, {all.begin(), all.begin() + static_cast<int64_t>(alone.size())}));
+  }
+}
+
+TEST_CASE("max pooling finds a NaN at any place, and none where infinities meet", "[pool]") {
+  const float inf = std::numeric_limits<float>::infinity();
+  const Shape shape{1, 17, 6, 9};
+  std::mt19937 generator(5);
+  for (const Window& w : {Window{2, 1, 1}, {3, 1, 1}, {3, 2, 1}, {5, 1, 2}, {4, 3, 0}}) {
+    SingleOp op("aten.max_pool2d.default", window_args(w), {shape});
+    for (int round = 0; round < 20; ++round) {
+      std::vector<float> x = random_values(shape, static_cast<unsigned>(round));
+      for (float value : {inf, -inf, inf, -inf, std::nanf(""), -std::nanf("")}) {
+        if (round % 2 == 0 && std::isnan(value)) break;
+        x[generator() % x.size()] = value;
+      }
+      const Array expected = op.reference({x})[0];
+      const std::vector<float> y = op.run({x}, {channels_last(shape)})[0];
+      for (size_t i = 0; i < y.size(); ++i) {
+        if (std::isnan(expected.data[i])) {
+          CHECK(std::isnan(y[i]));
+        } else {
+          CHECK(static_cast<double>(y[i]) == expected.data[i]);
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE("indices of the maxima may exist but not be used", "[pool]") {
