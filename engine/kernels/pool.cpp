@@ -29,6 +29,8 @@ class PoolKernel final : public Kernel, public RowSumReader {
                .out_row = size(p_.width) * p_.dst_pixel_stride};
   }
 
+  const PoolProblem& problem() const { return p_; }
+
   void run(const KernelArgs& args, Team& team) const noexcept override {
     const float* src = args.in[0];
     float* dst = args.out[0];
@@ -162,6 +164,11 @@ class PoolKernel final : public Kernel, public RowSumReader {
 
 std::unique_ptr<Kernel> make_pool_kernel(PoolProblem problem) {
   return std::make_unique<PoolKernel>(std::move(problem));
+}
+
+const PoolProblem* pool_problem_of(const Kernel& kernel) {
+  const auto* pool = dynamic_cast<const PoolKernel*>(&kernel);
+  return pool ? &pool->problem() : nullptr;
 }
 
 }  // namespace plica

@@ -45,5 +45,20 @@ struct PoolProblem {
 
 /// Reads args.in[0], writes args.out[0].
 std::unique_ptr<Kernel> make_pool_kernel(PoolProblem problem);
+/// The problem of a kernel that make_pool_kernel() has made; null for others.
+const PoolProblem* pool_problem_of(const Kernel& kernel);
+
+/// A kernel that can pool the images that it computes before it stores them.
+class ImagePooler {
+ public:
+  virtual ~ImagePooler() = default;
+  struct Pooled {
+    std::unique_ptr<Kernel> kernel;
+    size_t bytes_per_thread = 0;  ///< Of scratch memory.
+  };
+  /// A kernel that computes, to the same bits, what `pooling` does of this one's output; null if
+  /// there is none.
+  virtual Pooled with_pooling(const PoolProblem& pooling) const = 0;
+};
 
 }  // namespace plica

@@ -19,7 +19,7 @@ bool by_pixels(const RowConv& conv) {
 
 int64_t band_rows(const RowConv& conv) {
   if (conv.winograd) return row_winograd_band(conv);
-  return by_pixels(conv) ? row_pixels_band(conv.shape) : row_direct_band(conv.shape);
+  return by_pixels(conv) ? row_pixels_band(conv) : row_direct_band(conv.shape);
 }
 
 RowBandFn band_function(const RowConv& conv) {
@@ -27,7 +27,23 @@ RowBandFn band_function(const RowConv& conv) {
   return by_pixels(conv) ? row_pixels_function() : row_direct_function();
 }
 
-class RowConvKernel final : public Kernel {
+/// Whether windows are of two, and nothing is left out but an odd one at the end.
+bool is_halved(const PoolAxis& axis) {
+  if (axis.step != 1 || axis.in < 2 || std::ssize(axis.windows) != axis.in / 2) return false;
+  int64_t next = 0;
+  return std::all_of(axis.windows.begin(), axis.windows.end(), [&](const PoolAxis::Window& w) {
+    return w.first == std::exchange(next, next + 2) && w.count == 2 && w.divisor == 2;
+  });
+}
+
+/// Whether it is what RowConv::pooling means.
+bool halves(const PoolProblem& pooling) {
+  return pooling.depth.in == 1 && pooling.depth.windows.size() == 1 && is_halved(pooling.height) &&
+         is_halved(pooling.width) && !pooling.row_sums &&
+         (pooling.divisor == 0 || pooling.divisor == 4);
+}
+
+class RowConvKernel final : public Kernel, public ImagePooler {
  public:
   RowConvKernel(RowConv conv, std::shared_ptr<const void> owner)
       : conv_(std::move(conv)),
@@ -35,7 +51,8 @@ class RowConvKernel final : public Kernel {
         shared_bytes_(row_conv_shared_bytes(conv_)),
         bytes_per_thread_(row_conv_bytes_per_thread(conv_)),
         band_rows_(band_rows(conv_)),
-        tile_columns_(conv_.winograd ? conv_.winograd->out : 1),
+        window_(conv_.pooling ? 2 : 1),
+        tile_columns_(conv_.winograd ? conv_.winograd->out : window_),
         run_(band_function(conv_)) {
     const IgemmAxis& y = conv_.shape.axis[1];
     if (shared_bytes_ > 0) {
@@ -46,12 +63,14 @@ class RowConvKernel final : public Kernel {
     if (conv_.shape.n > 1 && conv_.source.image != y.in * conv_.source.row) return;
     rows_ = row_layout_of(conv_.shape, 0);
     rows_.in_row = conv_.source.row;
+    rows_.out_rows /= window_;
+    rows_.out_row = conv_.shape.axis[2].out / window_ * conv_.shape.dst_pixel;
     rows_.scratch_bytes = bytes_per_thread_;
     rows_.weight_bytes = row_conv_packed_size(conv_) * sizeof(float);
   }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
-    const int64_t height = conv_.shape.axis[1].out;
+    const int64_t height = conv_.shape.axis[1].out / window_;
     const Split s = split(team.size());
     RowConv conv = conv_;
     if (transform_weights_) conv.packed = transformed_weights(args, team);
@@ -60,8 +79,8 @@ class RowConvKernel final : public Kernel {
       const int64_t i = task / s.shares / s.pieces % s.bands;
       RowBand band;
       band.image = task / s.tasks();
-      band.row = i * height / s.bands;
-      band.rows = (i + 1) * height / s.bands - band.row;
+      band.row = i * height / s.bands * window_;
+      band.rows = (i + 1) * height / s.bands * window_ - band.row;
       band.column = first_column(piece, s.pieces);
       band.columns = first_column(piece + 1, s.pieces) - band.column;
       band.channel = first_channel(share, s.shares);
@@ -74,7 +93,7 @@ class RowConvKernel final : public Kernel {
 
   const RowLayout* row_layout() const override { return rows_.images > 0 ? &rows_ : nullptr; }
   RowRange rows_needed(RowRange out) const noexcept override {
-    return input_rows(conv_.shape.axis[1], out);
+    return input_rows(conv_.shape.axis[1], {out.begin * window_, out.end * window_});
   }
   void run_rows(const KernelArgs& args, int64_t image, RowRange out) const noexcept override {
     auto* memory = reinterpret_cast<float*>(args.workspace);
@@ -82,10 +101,24 @@ class RowConvKernel final : public Kernel {
     band.image = image;
     band.columns = conv_.shape.axis[2].out;
     band.channels = conv_.shape.oc;
-    for (band.row = out.begin; band.row < out.end; band.row += band_rows_) {
-      band.rows = std::min(band_rows_, out.end - band.row);
+    const int64_t end = out.end * window_;
+    for (band.row = out.begin * window_; band.row < end; band.row += band_rows_) {
+      band.rows = std::min(band_rows_, end - band.row);
       run_(conv_, band, args.in[0], args.out[0], memory);
     }
+  }
+
+  Pooled with_pooling(const PoolProblem& pooling) const override {
+    const IgemmShape& s = conv_.shape;
+    const bool fits = pooling.batch == s.n && pooling.channels == s.oc &&
+                      pooling.height.in == s.axis[1].out && pooling.width.in == s.axis[2].out &&
+                      pooling.src_pixel_stride == s.dst_pixel;
+    if (!by_pixels(conv_) || conv_.pooling || !fits || !halves(pooling)) return {};
+    RowConv conv = conv_;
+    conv.pooling = pooling.kind;
+    conv.shape.dst_pixel = pooling.dst_pixel_stride;
+    const size_t bytes = row_conv_bytes_per_thread(conv);
+    return {make_row_conv(std::move(conv), owner_), bytes};
   }
 
  private:
@@ -109,7 +142,8 @@ class RowConvKernel final : public Kernel {
   Split split(int threads) const {
     constexpr int64_t kMany = 8, kFewestColumns = 64, kFewTiles = 28;
     const IgemmAxis &y = conv_.shape.axis[1], &x = conv_.shape.axis[2];
-    Split s{ceil_div(y.out, band_rows_)};
+    const int64_t height = y.out / window_;
+    Split s{ceil_div(height * window_, band_rows_)};
     const int64_t tasks = conv_.shape.n * s.bands;
     if (tasks % threads == 0 || tasks >= kMany * threads) return s;
     const int64_t tiles = conv_.shape.n * y.out * ceil_div(x.out, tile_columns_);
@@ -118,7 +152,7 @@ class RowConvKernel final : public Kernel {
       s.shares = std::min(panels, threads / std::gcd(tasks, int64_t{threads}));
       return s;
     }
-    s.bands = std::min(y.out, ceil_div(round_up(tasks, threads), conv_.shape.n));
+    s.bands = std::min(height, ceil_div(round_up(tasks, threads), conv_.shape.n));
     const int64_t pieces = ceil_div(threads, conv_.shape.n * s.bands);
     s.pieces = std::clamp<int64_t>(x.out / kFewestColumns, 1, pieces);
     return s;
@@ -138,7 +172,9 @@ class RowConvKernel final : public Kernel {
   RowConv conv_;
   std::shared_ptr<const void> owner_;
   size_t shared_bytes_, bytes_per_thread_;
-  int64_t band_rows_, tile_columns_;
+  int64_t band_rows_;
+  int64_t window_;  ///< Rows and columns that are pooled.
+  int64_t tile_columns_;
   RowLayout rows_;
   RowBandFn run_;
   RowWeightsFn transform_weights_ = nullptr;  ///< In each run.
@@ -239,8 +275,7 @@ size_t row_conv_bytes_per_thread(const RowConv& conv) {
   if (conv.winograd) {
     return align_up(row_winograd_scratch(conv) * sizeof(float));
   }
-  const size_t floats =
-      by_pixels(conv) ? row_pixels_scratch(conv.shape) : row_direct_scratch(conv.shape);
+  const size_t floats = by_pixels(conv) ? row_pixels_scratch(conv) : row_direct_scratch(conv.shape);
   return align_up(floats * sizeof(float));
 }
 

@@ -12,6 +12,7 @@
 #include "engine/base/rounding.h"
 #include "engine/kernels/igemm.h"
 #include "engine/kernels/parts.h"
+#include "engine/kernels/pool.h"
 
 namespace plica {
 
@@ -76,6 +77,9 @@ struct RowConv {
   std::optional<RowWinogradForm> winograd;  ///< Or taps are summed.
   const float* packed = nullptr;
   BoundEpilogue epilogue;  ///< Without a residual; bias padded to row_conv_bias_size().
+  /// The output is pooled by windows of 2x2, of which nothing is left out but an odd row or column
+  /// at the end; shape.dst_pixel is of the pooled image.
+  std::optional<PoolProblem::Kind> pooling = {};
 };
 
 /// Products of an output that is not computed by Winograd, at most: a panel's weights stay in the
@@ -106,8 +110,9 @@ size_t row_conv_bias_size(const IgemmShape& shape);
 size_t row_conv_shared_bytes(const RowConv& conv);
 size_t row_conv_bytes_per_thread(const RowConv& conv);
 
-/// Output rows [row, row + rows) of an image, columns [column, column + columns), channels
-/// [channel, channel + channels), which are all of them unless the convolution is by Winograd.
+/// Output rows [row, row + rows) of an image, before it is pooled, columns [column, column +
+/// columns), channels [channel, channel + channels), which are all of them unless the convolution
+/// is by Winograd.
 struct RowBand {
   int64_t image = 0;
   int64_t row = 0, rows = 0;
@@ -125,10 +130,10 @@ void apply_row_band_tail(const RowConv& conv, const RowBand& band, float* dst);
 using RowBandFn = void (*)(const RowConv& conv, const RowBand& band, const float* src, float* dst,
                            float* scratch);
 
-/// args.in[0] to args.out[0], channels-last with shape.dst_pixel floats from pixel to pixel. The
-/// bits of an output do not depend on its place in the batch or the number of threads; its error is
-/// that of row_direct_function() or row_winograd_function(). `owner` keeps weights and biases
-/// alive.
+/// Also an ImagePooler. args.in[0] to args.out[0], channels-last with shape.dst_pixel floats from
+/// pixel to pixel. The bits of an output do not depend on its place in the batch or the number of
+/// threads; its error is that of row_direct_function() or row_winograd_function(). `owner` keeps
+/// weights and biases alive.
 std::unique_ptr<Kernel> make_row_conv(RowConv conv, std::shared_ptr<const void> owner);
 
 }  // namespace plica

@@ -60,6 +60,18 @@ struct Sums {
   int64_t plane;  // from one channel's to the next one's
 };
 
+/// Pooled planes.
+struct PooledArea {
+  int64_t rows, columns;
+  int64_t channel_place;
+
+  PooledArea(const IgemmShape& s, int64_t band_rows)
+      : rows(band_rows / 2),
+        columns(s.axis[2].out / 2),
+        // The last vector may begin with the last pixel.
+        channel_place(round_up(rows * columns, 16) + 16) {}
+};
+
 inline Parts groups_of(const IgemmShape& shape) { return {shape.oc, kGroup}; }
 
 }  // namespace plica::row_pixels
@@ -289,18 +301,79 @@ void find_inputs(const IgemmShape& s, const Area& area, int64_t* offset) {
   }
 }
 
+/// The pooling of windows of 2x2 pixels, whose inputs lie in the order of rows.
+struct Average {
+  static HWY_INLINE V pool(V a, V b, V c, V d) {
+    // As pooling kernels do it, which begin with zero.
+    const V sum = hn::Add(hn::Add(hn::Add(hn::Add(hn::Zero(D()), a), b), c), d);
+    return hn::Mul(sum, hn::Set(D(), 0.25f));
+  }
+};
+struct Maximum {
+  static HWY_INLINE V pool(V a, V b, V c, V d) {
+    const auto nan = hn::Or(hn::IsEitherNaN(a, b), hn::IsEitherNaN(c, d));
+    return hn::IfThenElse(nan, hn::NaN(D()), hn::Max(hn::Max(hn::Max(a, b), c), d));
+  }
+};
+
+/// One channel, to rows without gaps.
+template <class Pooling>
+void pool_plane(const float* plane, int64_t pitch, int64_t rows, int64_t columns, float* dst) {
+  const D d;
+  const int64_t lanes = vector_lanes();
+  for (int64_t r = 0; r < rows; ++r, plane += 2 * pitch, dst += columns) {
+    // What is stored behind a row is the next one's.
+    for (int64_t x = 0; x < columns; x += lanes) {
+      const float* top = plane + 2 * x;
+      const float* bottom = top + pitch;
+      const V top0 = hn::LoadU(d, top), top1 = hn::LoadU(d, top + lanes);
+      const V bottom0 = hn::LoadU(d, bottom), bottom1 = hn::LoadU(d, bottom + lanes);
+      const V pooled =
+          Pooling::pool(hn::ConcatEven(d, top1, top0), hn::ConcatOdd(d, top1, top0),
+                        hn::ConcatEven(d, bottom1, bottom0), hn::ConcatOdd(d, bottom1, bottom0));
+      hn::StoreU(pooled, d, dst + x);
+    }
+  }
+}
+
+/// Pools the band's planes to `pooled`, and interleaves these.
+void pool_band(const RowConv& c, const RowBand& band, const Area& area, float* planes,
+               float* pooled, float* dst) {
+  const IgemmShape s = row_band_shape(c.shape, band);
+  BoundEpilogue tail = c.epilogue;
+  tail.channel_rows = 1;  // Rows are channels.
+  tail.channels = s.oc;
+  const row_pixels::PooledArea to(s, band.rows);
+  const auto pool_channel =
+      *c.pooling == PoolProblem::Kind::kMax ? pool_plane<Maximum> : pool_plane<Average>;
+  for (int64_t i = 0; i < s.oc; ++i) {
+    float* plane = planes + i * area.channel_place;
+    apply_tail(tail, i, 0, plane, area.places);
+    pool_channel(plane, area.pitch, to.rows, to.columns, pooled + i * to.channel_place);
+  }
+  const int64_t height = s.axis[1].out / 2, line = c.shape.axis[2].out / 2;
+  const int64_t first_pixel = (band.image * height + band.row / 2) * line + band.column / 2;
+  const auto interleave_row = kInterleave[ceil_div(s.oc, 4) - 1];
+  const bool whole = to.columns == line;
+  const int64_t lines = whole ? 1 : to.rows, pixels = whole ? to.rows * line : to.columns;
+  for (int64_t r = 0; r < lines; ++r) {
+    interleave_row(pooled + r * to.columns, to.channel_place, s.oc, pixels,
+                   dst + (first_pixel + r * line) * s.dst_pixel, s.dst_pixel);
+  }
+}
+
 void run_band(const RowConv& c, const RowBand& band, const float* src, float* dst, float* memory) {
   const IgemmShape s = row_band_shape(c.shape, band);
   const int64_t lanes = vector_lanes();
   Area area(s, band.rows);
   float* planes = memory;
+  float* inputs = memory + round_up(s.oc, 4) * area.channel_place + row_pixels::kSlack;
   Sums sums;
   if (is_direct(s, c.source, area)) {
     sums.inputs = c.source.plane_of(src, band.image, 0) +
                   (band.row + s.axis[1].origin) * c.source.row + s.axis[2].origin;
     area.channel = c.source.channel;
   } else {
-    float* inputs = memory + round_up(s.oc, 4) * area.channel_place + row_pixels::kSlack;
     copy_band(c, s, band, area, src, inputs);
     std::fill_n(inputs + s.ic * area.channel, row_pixels::kSlack, 0.0f);
     sums.inputs = inputs;
@@ -331,6 +404,10 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
     sums.weights += sums.depth * channels;
     sums.bias += channels;
     sums.planes += channels * sums.plane;
+  }
+  if (c.pooling) {
+    pool_band(c, band, area, planes, inputs + area.floats + row_pixels::kSlack, dst);
+    return;
   }
 
   const int64_t line = c.shape.axis[2].out;
@@ -386,7 +463,8 @@ void row_pixels_pack(const IgemmShape& shape, const IgemmWeights& weights, float
   }
 }
 
-int64_t row_pixels_band(const IgemmShape& shape) {
+int64_t row_pixels_band(const RowConv& conv) {
+  const IgemmShape& shape = conv.shape;
   // Input and output stay in the first level of the cache, as far as they do for a few rows.
   constexpr int64_t kFloats = 8 << 10, kFewest = 8;
   int64_t rows = shape.axis[1].out;
@@ -395,13 +473,16 @@ int64_t row_pixels_band(const IgemmShape& shape) {
     return area.floats + round_up(shape.oc, 4) * area.channel_place;
   };
   while (rows > kFewest && floats() > kFloats) --rows;
-  return rows;
+  return conv.pooling ? rows / 2 * 2 : rows;
 }
 
-size_t row_pixels_scratch(const IgemmShape& shape) {
-  const row_pixels::Area area(shape, row_pixels_band(shape));
-  return static_cast<size_t>(area.floats + round_up(shape.oc, 4) * area.channel_place +
-                             2 * row_pixels::kSlack);
+size_t row_pixels_scratch(const RowConv& conv) {
+  const IgemmShape& s = conv.shape;
+  const int64_t rows = row_pixels_band(conv), channels = round_up(s.oc, 4);
+  const row_pixels::Area area(s, rows);
+  int64_t floats = area.floats + channels * area.channel_place + 2 * row_pixels::kSlack;
+  if (conv.pooling) floats += channels * row_pixels::PooledArea(s, rows).channel_place;
+  return static_cast<size_t>(floats);
 }
 
 RowBandFn row_pixels_function() {

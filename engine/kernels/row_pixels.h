@@ -20,8 +20,8 @@ size_t row_pixels_packed_size(const IgemmShape& shape);
 void row_pixels_pack(const IgemmShape& shape, const IgemmWeights& weights, float* packed);
 
 /// Output rows of a band, at most, and the floats of scratch memory that it needs.
-int64_t row_pixels_band(const IgemmShape& shape);
-size_t row_pixels_scratch(const IgemmShape& shape);
+int64_t row_pixels_band(const RowConv& conv);
+size_t row_pixels_scratch(const RowConv& conv);
 
 /// Each output is one sum in the order (channel, y, x), with an error as of row_direct_function().
 RowBandFn row_pixels_function();

@@ -5,6 +5,7 @@
 #include "engine/base/fail.h"
 #include "engine/base/thread_pool.h"
 #include "engine/plan/chain_rows.h"
+#include "engine/plan/fuse_pooling.h"
 #include "engine/plan/gather_sums.h"
 #include "engine/plan/memory_plan.h"
 #include "engine/plan/plan.h"
@@ -146,6 +147,7 @@ void Planner::finish_steps() {
   if (options_.keep_values) {
     find_lifetimes(plan_);
   } else {
+    fuse_pooling(plan_);
     chain_rows(plan_, options_.chains);
   }
   lay_out_memory();

@@ -1,0 +1,135 @@
+#include "engine/plan/fuse_pooling.h"
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <cmath>
+
+#include "tests/support/net.h"
+#include "tests/support/simd.h"
+
+namespace plica {
+namespace {
+
+using test::Net;
+
+Value* pool(Net& net, const std::string& kind, Value* x, int64_t size, int64_t stride,
+            int64_t padding = 0, bool ceil_mode = false) {
+  return net.op("aten." + kind + "_pool2d.default",
+                {{"self", Net::ref(x)},
+                 {"kernel_size", std::vector<Dim>{size, size}},
+                 {"stride", std::vector<Dim>{stride, stride}},
+                 {"padding", std::vector<Dim>{padding, padding}},
+                 {"ceil_mode", ceil_mode}});
+}
+
+int fused_steps(const Graph& graph, const Shape& shape) {
+  PackCache cache;
+  int count = 0;
+  for (const Step& step : make_plan(graph, {shape}, cache, {}).steps) {
+    count += step.kernel_name.find("row_conv + ") != std::string::npos;
+  }
+  return count;
+}
+
+/// Compares with float64, and the bits of 1 to 3 threads with those of steps run one by one;
+/// returns how many convolutions pool.
+int check(Net& net, Value* x, Value* output) {
+  net.graph.add_output(output);
+  run_passes(net.graph, {});
+  int count = 0;
+  for (const int64_t n : {1, 3}) {
+    Shape shape = x->shape;
+    shape[0] = n;
+    const std::vector<Array> inputs = {test::random_array(shape, 5)};
+    const Array expected =
+        test::run_planned(net.graph, inputs, PlanOptions{.keep_values = true})[0];
+    CHECK(test::relative_error(expected, evaluate(net.graph, inputs)[0]) < 2e-6);
+    for (const int threads : {1, 2, 3}) {
+      CAPTURE(n, threads);
+      PlanOptions options{.threads = threads};
+      CHECK(test::run_planned(net.graph, inputs, options)[0].data == expected.data);
+      options.chains = {.min_tensor_bytes = 1, .max_band_bytes = 20'000, .min_band_pixels = 1};
+      CHECK(test::run_planned(net.graph, inputs, options)[0].data == expected.data);
+    }
+    // Large batches are computed sample by sample, as one step.
+    if (n == 1) count = fused_steps(net.graph, shape);
+  }
+  return count;
+}
+
+TEST_CASE("convolutions of few channels pool before they store", "[pool]") {
+  const std::string kind = GENERATE("avg", "max");
+  const int64_t channels = GENERATE(1, 3, 4, 6);
+  Net net;
+  SECTION("activations, odd sizes, padding") {
+    const int64_t padding = GENERATE(0, 2);
+    Value* x = net.input({Dim::symbol("n"), 2, 33, 31});
+    Value* y = net.conv2d(x, channels, 5, padding);
+    const int activation = GENERATE(0, 1, 2);
+    if (activation > 0) y = net.unary(activation == 1 ? "relu" : "sigmoid", y);
+    y = pool(net, kind, y, 2, 2);
+    CHECK(check(net, x, net.conv2d(y, 5, 3)) == 1);
+  }
+  SECTION("channels' own factors behind the activation") {
+    Value* x = net.input({Dim::symbol("n"), 1, 28, 28});
+    Value* y = net.batch_norm(net.unary("sigmoid", net.conv2d(x, channels, 5)));
+    CHECK(check(net, x, pool(net, kind, y, 2, 2)) == 1);
+  }
+  SECTION("rows that threads cut") {
+    Value* x = net.input({Dim::symbol("n"), 1, 6, 405});
+    CHECK(check(net, x, pool(net, kind, net.conv2d(x, channels, 3), 2, 2)) == 1);
+  }
+  SECTION("images of many bands") {
+    Value* x = net.input({Dim::symbol("n"), 1, 130, 122});
+    CHECK(check(net, x, pool(net, kind, net.unary("relu", net.conv2d(x, channels, 3)), 2, 2)) == 1);
+  }
+  SECTION("the smallest images") {
+    const int64_t size = GENERATE(4, 5, 7);
+    Value* x = net.input({Dim::symbol("n"), 1, size, size});
+    CHECK(check(net, x, pool(net, kind, net.conv2d(x, channels, 3), 2, 2)) >= 0);
+  }
+}
+
+TEST_CASE("a NaN stays in the windows that see it", "[pool]") {
+  Net net;
+  Value* x = net.input({1, 1, 20, 36});
+  net.graph.add_output(pool(net, "max", net.conv2d(x, 4, 3), 2, 2));
+  run_passes(net.graph, {});
+  REQUIRE(fused_steps(net.graph, x->shape) == 1);
+  for (size_t at : {0, 37, 200, 359, 719}) {
+    std::vector<Array> inputs = {test::random_array(x->shape, 5)};
+    inputs[0].data[at] = std::nan("");
+    const Array expected = evaluate(net.graph, inputs)[0];
+    const Array y = test::run_planned(net.graph, inputs)[0];
+    for (size_t i = 0; i < y.data.size(); ++i) {
+      CHECK(std::isnan(y.data[i]) == std::isnan(expected.data[i]));
+    }
+  }
+}
+
+TEST_CASE("what else is pooled is stored first", "[pool]") {
+  Net net;
+  Value* x = net.input({Dim::symbol("n"), 1, 30, 30});
+  Value* y = net.conv2d(x, 4, 5);
+  SECTION("larger windows") { CHECK(check(net, x, pool(net, "max", y, 3, 2)) == 0); }
+  SECTION("windows that overlap") { CHECK(check(net, x, pool(net, "avg", y, 2, 1)) == 0); }
+  SECTION("padding") { CHECK(check(net, x, pool(net, "avg", y, 2, 2, 1)) == 0); }
+  SECTION("a window that is not whole") {
+    Value* odd = net.conv2d(x, 4, 4);
+    CHECK(check(net, x, pool(net, "max", odd, 2, 2, 0, true)) == 0);
+  }
+  SECTION("another reader") {
+    net.graph.add_output(net.unary("exp", y));
+    CHECK(check(net, x, pool(net, "max", y, 2, 2)) == 0);
+  }
+  SECTION("an output") {
+    net.graph.add_output(y);
+    CHECK(check(net, x, pool(net, "max", y, 2, 2)) == 0);
+  }
+  SECTION("many channels") {
+    CHECK(check(net, x, pool(net, "max", net.conv2d(x, 64, 5), 2, 2)) == 0);
+  }
+}
+
+}  // namespace
+}  // namespace plica
