@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/base/ceil_div.h"
 #include "engine/kernels/dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -18,6 +19,19 @@ constexpr int64_t kMlpPad = 16;
 // Four AVX-512 vectors: with four chains each, 16 accumulators.
 constexpr int64_t kMlpBlock = 64;
 constexpr int kMlpChains = 4;
+constexpr int64_t kMlpQuad = 4;
+
+/// Whole vectors of columns, and the quads behind them: four of these would be one more.
+struct MlpColumns {
+  int64_t whole, quads;
+
+  explicit MlpColumns(int64_t out) : whole(out / kMlpPad * kMlpPad) {
+    quads = ceil_div(out - whole, kMlpQuad);
+    if (quads * kMlpQuad < kMlpPad) return;
+    whole += kMlpPad;
+    quads = 0;
+  }
+};
 
 }  // namespace plica
 #endif  // PLICA_KERNELS_MLP_CONSTANTS_
@@ -73,6 +87,102 @@ HWY_INLINE void columns(const MlpLayer& layer, const float* HWY_RESTRICT w, int6
   }
 }
 
+// R rows times Q quads of columns, of a layer's `quads`: a vector is a quad's columns times as many
+// chains as fit.
+template <int R, int Q>
+HWY_INLINE void quad_columns(const MlpLayer& layer, const float* HWY_RESTRICT w, int64_t quads,
+                             const float* HWY_RESTRICT bias, const float* HWY_RESTRICT src,
+                             int64_t src_stride, float* HWY_RESTRICT dst, int64_t dst_stride) {
+  const DF d;
+  const hn::FixedTag<float, 4> d4;
+  const hn::RebindToSigned<DF> di;
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(DF())), kSize = kMlpChains * kMlpQuad;
+  constexpr int kParts = kSize / kLanes;
+  VF sum[2][R][Q][kParts];
+  for (auto& half : sum) {
+    for (int r = 0; r < R; ++r) {
+      for (int q = 0; q < Q; ++q) {
+        for (int p = 0; p < kParts; ++p) half[r][q][p] = hn::Zero(d);
+      }
+    }
+  }
+  // The chain that a lane of a part belongs to.
+  const auto chain = hn::ShiftRight<2>(hn::Iota(di, 0));
+  const auto add = [&](int half, int64_t step, const float* x, int64_t x_stride) HWY_ATTR {
+    for (int p = 0; p < kParts; ++p) {
+      const auto order =
+          hn::IndicesFromVec(d, hn::Add(chain, hn::Set(di, p * (kLanes / int{kMlpQuad}))));
+      VF inputs[R];
+      for (int r = 0; r < R; ++r) {
+        inputs[r] = hn::TableLookupLanes(hn::LoadDup128(d, x + r * x_stride), order);
+      }
+      for (int q = 0; q < Q; ++q) {
+        const VF weights = hn::LoadU(d, w + (step * quads + q) * kSize + p * kLanes);
+        for (int r = 0; r < R; ++r) {
+          sum[half][r][q][p] = hn::MulAdd(inputs[r], weights, sum[half][r][q][p]);
+        }
+      }
+    }
+  };
+  const int64_t steps = layer.in / kMlpChains;
+  int64_t step = 0;
+  for (; step + 2 <= steps; step += 2) {
+    add(0, step, src + step * kMlpChains, src_stride);
+    add(1, step + 1, src + (step + 1) * kMlpChains, src_stride);
+  }
+  if (step < steps) add(0, step, src + step * kMlpChains, src_stride);
+  if (layer.in % kMlpChains != 0) {
+    float last[R][kMlpChains] = {};
+    for (int r = 0; r < R; ++r) {
+      for (int64_t k = steps * kMlpChains; k < layer.in; ++k) {
+        last[r][k - steps * kMlpChains] = src[r * src_stride + k];
+      }
+    }
+    add(static_cast<int>(steps % 2), steps, last[0], kMlpChains);
+  }
+
+  const auto lo = hn::Set(d4, layer.lo), hi = hn::Set(d4, layer.hi);
+  for (int r = 0; r < R; ++r) {
+    for (int q = 0; q < Q; ++q) {
+      HWY_ALIGN float all[kSize];
+      for (int p = 0; p < kParts; ++p) {
+        hn::StoreU(hn::Add(sum[0][r][q][p], sum[1][r][q][p]), d, all + p * kLanes);
+      }
+      const auto first = hn::Add(hn::LoadU(d4, all), hn::LoadU(d4, all + 4));
+      const auto second = hn::Add(hn::LoadU(d4, all + 8), hn::LoadU(d4, all + 12));
+      auto y = hn::Add(hn::Add(first, second), hn::LoadU(d4, bias + q * kMlpQuad));
+      // As above.
+      y = hn::IfThenElse(hn::Lt(y, lo), lo, y);
+      y = hn::IfThenElse(hn::Gt(y, hi), hi, y);
+      hn::StoreU(y, d4, dst + r * dst_stride + q * kMlpQuad);
+    }
+  }
+}
+
+// All quads of R rows: together as far as there are registers.
+template <int R>
+HWY_INLINE void all_quads(const MlpLayer& layer, const float* w, int64_t column, int64_t quads,
+                          const float* src, int64_t src_stride, float* dst, int64_t dst_stride) {
+  constexpr bool kMany = HWY_MAX_BYTES >= 64;
+  const float* bias = layer.bias + column;
+  dst += column;
+  if constexpr (kMany && R == 1) {
+    const auto run = quads == 1   ? quad_columns<1, 1>
+                     : quads == 2 ? quad_columns<1, 2>
+                                  : quad_columns<1, 3>;
+    run(layer, w, quads, bias, src, src_stride, dst, dst_stride);
+    return;
+  }
+  constexpr int kRows = kMany ? R : 1;
+  for (int64_t q = 0; q < quads;
+       ++q, w += kMlpChains * kMlpQuad, bias += kMlpQuad, dst += kMlpQuad) {
+    for (int r = 0; r < R; r += kRows) {
+      quad_columns<kRows, 1>(layer, w, quads, bias, src + r * src_stride, src_stride,
+                             dst + r * dst_stride, dst_stride);
+    }
+  }
+}
+
 // V is as large as the registers allow: 16 accumulators with AVX-512, 8 elsewhere.
 constexpr int kMaxVectors = HWY_MAX_BYTES >= 64 ? 4 : 2;
 
@@ -82,9 +192,9 @@ HWY_INLINE void layer_rows(const MlpLayer& layer, const float* src, int64_t src_
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(DF()));
   constexpr int kVectors = R == 1 ? kMaxVectors : 1;
   const float* weights = layer.weights;
-  for (int64_t block = 0; block < layer.out; block += kMlpBlock) {
-    const int64_t left = (layer.out - block + kMlpPad - 1) / kMlpPad * kMlpPad;
-    const int64_t width = left < kMlpBlock ? left : kMlpBlock;
+  const MlpColumns all(layer.out);
+  for (int64_t block = 0; block < all.whole; block += kMlpBlock) {
+    const int64_t width = std::min(kMlpBlock, all.whole - block);
     for (int64_t at = 0; at < width;) {
       const int64_t vectors = (width - at) / lanes;
       const float* w = weights + at;
@@ -105,6 +215,9 @@ HWY_INLINE void layer_rows(const MlpLayer& layer, const float* src, int64_t src_
       }
     }
     weights += layer.in * width;
+  }
+  if (all.quads > 0) {
+    all_quads<R>(layer, weights, all.whole, all.quads, src, src_stride, dst, dst_stride);
   }
 }
 
@@ -161,17 +274,25 @@ namespace plica {
 HWY_EXPORT(run);
 
 int64_t mlp_padded(int64_t out) { return (out + kMlpPad - 1) / kMlpPad * kMlpPad; }
-int64_t mlp_packed_size(int64_t in, int64_t out) { return in * mlp_padded(out); }
+int64_t mlp_packed_size(int64_t in, int64_t out) {
+  const MlpColumns all(out);
+  return in * all.whole + round_up(in, kMlpChains) * all.quads * kMlpQuad;
+}
 int64_t mlp_scratch_size(int64_t widest) { return 2 * kMlpRows * widest; }
 
 void pack_mlp_weights(const float* weight, int64_t in, int64_t out, float* packed) {
-  for (int64_t block = 0; block < out; block += kMlpBlock) {
-    const int64_t width = std::min(kMlpBlock, mlp_padded(out - block));
-    for (int64_t k = 0; k < in; ++k) {
-      for (int64_t column = 0; column < width; ++column) {
-        const int64_t n = block + column;
-        *packed++ = n < out ? weight[n * in + k] : 0.0f;
-      }
+  const MlpColumns all(out);
+  const auto pack = [&](int64_t k, int64_t first, int64_t columns) {
+    for (int64_t n = first; n < first + columns; ++n) {
+      *packed++ = n < out && k < in ? weight[n * in + k] : 0.0f;
+    }
+  };
+  for (int64_t block = 0; block < all.whole; block += kMlpBlock) {
+    for (int64_t k = 0; k < in; ++k) pack(k, block, std::min(kMlpBlock, all.whole - block));
+  }
+  for (int64_t step = 0; step < in; step += kMlpChains) {
+    for (int64_t q = 0; q < all.quads; ++q) {
+      for (int64_t j = 0; j < kMlpChains; ++j) pack(step + j, all.whole + q * kMlpQuad, kMlpQuad);
     }
   }
 }

@@ -18,9 +18,11 @@ struct MlpLayer {
 
 /// `out` rounded up to whole vectors of the widest target.
 int64_t mlp_padded(int64_t out);
-/// Floats of a layer's packed weights: in * mlp_padded(out).
+/// Floats of a layer's packed weights.
 int64_t mlp_packed_size(int64_t in, int64_t out);
-/// From `weight` [out, in] row-major to blocks of up to 64 columns, [block][in][columns].
+/// From `weight` [out, in] row-major to blocks of up to 64 columns, [block][in][columns], and the
+/// last 12 or less, which are not a whole vector of the widest target, to quads, [in / 4][quad][4
+/// inputs][4 columns].
 void pack_mlp_weights(const float* weight, int64_t in, int64_t out, float* packed);
 
 /// Rows that share one pass over the weights.
@@ -33,8 +35,9 @@ int64_t mlp_scratch_size(int64_t widest);
 /// [rows, layers[count - 1].out]. src and dst do not overlap.
 ///
 /// Each output is (c0 + c1) + (c2 + c3) + bias, where chain cj adds the products of inputs j, j +
-/// 4, j + 8, ... in this order: four chains hide the latency of the additions. The bits of a row
-/// depend neither on its place nor on the number of rows.
+/// 4, j + 8, ... in this order, or, in quads, those of every second of these, and then the others:
+/// as many chains hide the latency of the additions. The bits of a row depend neither on its place
+/// nor on the number of rows.
 using MlpFunction = void (*)(const MlpLayer* layers, size_t count, const float* src, float* dst,
                              int64_t rows, float* scratch);
 

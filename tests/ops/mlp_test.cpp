@@ -1,6 +1,7 @@
 #include "engine/ops/mlp.h"
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <limits>
 
 #include "engine/base/thread_pool.h"
@@ -32,8 +33,13 @@ TEST_CASE("mlp equals the reference on every target and for every row count", "[
   for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
     hwy::SetSupportedTargetsForTest(target);
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    for (const std::vector<int64_t>& sizes : std::vector<std::vector<int64_t>>{
-             {2, 64, 32, 2}, {1, 1}, {5, 17, 3}, {784, 100, 10}, {3, 129, 65, 31, 16}}) {
+    for (const std::vector<int64_t>& sizes :
+         std::vector<std::vector<int64_t>>{{2, 64, 32, 2},
+                                           {1, 1},
+                                           {5, 17, 3},
+                                           {784, 100, 10},
+                                           {3, 129, 65, 31, 16},
+                                           {22, 24, 28, 5, 9, 13}}) {
       for (const Pointwise& activation :
            {relu(), Pointwise{Pointwise::kSigmoid}, Pointwise{Pointwise::kLeakyRelu, 0.1}}) {
         const Graph graph = network(sizes, activation);
@@ -53,7 +59,8 @@ TEST_CASE("mlp equals the reference on every target and for every row count", "[
 
 TEST_CASE("a row of an mlp has the same bits alone, in a batch, and on two threads", "[mlp]") {
   ThreadPool::instance().reserve(2);
-  const Graph graph = network({7, 33, 19, 5}, Pointwise{Pointwise::kTanh});
+  const int64_t outputs = GENERATE(5, 11, 16, 20);
+  const Graph graph = network({7, 33, 19, outputs}, Pointwise{Pointwise::kTanh});
   const Array batch = test::random_array({50, 7}, 3);
   PlanOptions two;
   two.threads = 2;
@@ -61,9 +68,9 @@ TEST_CASE("a row of an mlp has the same bits alone, in a batch, and on two threa
   for (int64_t row = 0; row < 50; ++row) {
     const Array one{{1, 7}, {batch.data.begin() + row * 7, batch.data.begin() + row * 7 + 7}};
     const Array alone = test::run_planned(graph, {one})[0];
-    for (int64_t i = 0; i < 5; ++i) {
+    for (int64_t i = 0; i < outputs; ++i) {
       REQUIRE(alone.data[static_cast<size_t>(i)] ==
-              together.data[static_cast<size_t>(row * 5 + i)]);
+              together.data[static_cast<size_t>(row * outputs + i)]);
     }
   }
 }
