@@ -66,6 +66,7 @@ HWY_INLINE V combine(D d, V x, V y, V alpha) {
   if constexpr (kind == BinaryKind::kPrelu) {
     return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, hn::Mul(x, y));
   }
+  if constexpr (kind == BinaryKind::kGate) return vec_over_one_plus_exp_minus(d, x, y);
 }
 
 /// `count` elements from column i on.

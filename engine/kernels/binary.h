@@ -18,9 +18,11 @@ namespace plica {
   X(kPow, "pow")                  \
   X(kMaximum, "maximum")          \
   X(kMinimum, "minimum")          \
-  X(kPrelu, "prelu")
+  X(kPrelu, "prelu")              \
+  X(kGate, "gate")
 
-/// kAddScaled: x + alpha y. kPrelu: x where x > 0, else x y. kMaximum and kMinimum keep a NaN.
+/// kAddScaled: x + alpha y. kPrelu: x where x > 0, else x y. kGate: x / (1 + e^-y). kMaximum and
+/// kMinimum keep a NaN.
 enum class BinaryKind {
 #define PLICA_ENUMERATOR(kind, name) kind,
   PLICA_BINARY_FUNCTIONS(PLICA_ENUMERATOR)
@@ -32,8 +34,8 @@ std::string_view name(BinaryKind kind);
 /// args.out[0] = f(args.in[0], args.in[1]), element by element. `dst` is dense in any order of
 /// axes; `x` and `y` have its shape and any strides, 0 where they are broadcast. dst may be the
 /// same memory as x or as y where the strides are equal. Add, sub, mul, div, maximum, minimum and
-/// prelu are rounded once; add_scaled once with FMA; pow: math-inl.h. The bits of an element do not
-/// depend on its place, on strides or on threads.
+/// prelu are rounded once; add_scaled once with FMA; pow and gate: math-inl.h. The bits of an
+/// element do not depend on its place, on strides or on threads.
 std::unique_ptr<Kernel> make_binary(BinaryKind kind, float alpha, const TensorDesc& x,
                                     const TensorDesc& y, const TensorDesc& dst);
 

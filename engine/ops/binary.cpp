@@ -30,6 +30,8 @@ double compute(BinaryKind kind, double alpha, double x, double y) {
       return std::isnan(x) || x < y ? x : y;
     case BinaryKind::kPrelu:
       return x > 0 ? x : x * y;
+    case BinaryKind::kGate:
+      return x / (1 + std::exp(-y));
   }
   return x;
 }

@@ -109,6 +109,11 @@ cases.add("mean of a scalar", "aten.mean.default", {"self": torch.tensor(1.5)})
 wide = random(2, 5, 3, seed=5, lo=-20, hi=20)
 extreme = torch.tensor([[0, -INF, 1, 80], [1e4, -1e4, 1e4, 0], [NAN, 1, 2, 3],
                         [-INF, -INF, -INF, -INF], [INF, 0, 1, 2], [-200, -100, -50, 0]])
+for dim in [1, -3, 3]:
+    cases.add(f"glu {dim}", "aten.glu.default", {"self": random(2, 6, 3, 4, seed=9), "dim": dim})
+cases.add("glu of the last axis", "aten.glu.default", {"self": random(5, 34, seed=9, lo=-90, hi=90)})
+cases.add("glu of a signal", "aten.glu.default", {"self": random(2, 40, 7, seed=9), "dim": 1})
+
 for name in ["softmax", "log_softmax"]:
     for dim in [0, 1, 2, -1]:
         cases.add(f"{name} {dim}", f"aten.{name}.int", {"self": wide, "dim": dim})
