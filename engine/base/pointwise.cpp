@@ -90,6 +90,21 @@ double apply(const Pointwise& f, double x) {
       return x < f.a;
     case Pointwise::kLessEqual:
       return x <= f.a;
+    case Pointwise::kThreshold:
+      return x <= f.a ? f.b : x;
+    case Pointwise::kSoftshrink:
+      return x > f.a ? x - f.a : x < -f.a ? x + f.a : std::isnan(x) ? x : 0;
+    case Pointwise::kHardshrink:
+      return x >= -f.a && x <= f.a ? 0 : x;
+    case Pointwise::kSign:
+      return (x > 0) - (x < 0);
+    case Pointwise::kFloor:
+      return std::floor(x);
+    case Pointwise::kCeil:
+      return std::ceil(x);
+    // Halves to the even neighbour.
+    case Pointwise::kRound:
+      return std::nearbyint(x);
   }
   return x;
 }
@@ -115,6 +130,7 @@ std::string to_string(const Pointwise& f) {
     case Pointwise::kSoftplus:
     case Pointwise::kScale:
     case Pointwise::kSelu:
+    case Pointwise::kThreshold:
       out << name(f.kind) << "(" << f.a << ", " << f.b << ")";
       break;
     case Pointwise::kElu:
@@ -129,6 +145,8 @@ std::string to_string(const Pointwise& f) {
     case Pointwise::kGreaterEqual:
     case Pointwise::kLess:
     case Pointwise::kLessEqual:
+    case Pointwise::kSoftshrink:
+    case Pointwise::kHardshrink:
       out << name(f.kind) << "(" << f.a << ")";
       break;
     default:

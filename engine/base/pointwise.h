@@ -41,7 +41,14 @@ namespace plica {
   X(kGreater, "gt")                  \
   X(kGreaterEqual, "ge")             \
   X(kLess, "lt")                     \
-  X(kLessEqual, "le")
+  X(kLessEqual, "le")                \
+  X(kThreshold, "threshold")         \
+  X(kSoftshrink, "softshrink")       \
+  X(kHardshrink, "hardshrink")       \
+  X(kSign, "sign")                   \
+  X(kFloor, "floor")                 \
+  X(kCeil, "ceil")                   \
+  X(kRound, "round")
 
 /// A function of one variable with up to two parameters.
 struct Pointwise {
@@ -64,7 +71,7 @@ inline constexpr int kPointwiseCount = 0
 #undef PLICA_COUNT
     ;
 
-/// The reference: f(x) in double. NaN stays NaN, except in comparisons, which give 1 or 0. Clamp
+/// The reference: f(x) in double. NaN stays NaN, but for comparisons and sign: 1, 0 or -1. Clamp
 /// keeps [a, b], either of which may be infinite: ReLU is clamp(0, inf), ReLU6 is clamp(0, 6).
 double apply(const Pointwise& f, double x);
 

@@ -23,10 +23,11 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Whether run_line_tiles() can compute lines of this convolution.
+/// Whether run_line_tiles() can compute lines of this convolution, but for what the tile has to do
+/// about axis 0.
 inline bool has_plain_lines(const IgemmShape& s) {
-  const auto& [z, y, x] = s.axis;
-  if (z != IgemmAxis() || x.dst_step != 1 || x.origin > 0) return false;
+  const IgemmAxis& x = s.axis[2];
+  if (x.dst_step != 1 || x.origin > 0) return false;
   if (x.step > 1 && x.stride > 1) return false;
   // Each pixel has to see a column that is inside.
   return x.step <= x.in && x.origin >= -(x.taps - 1) * x.step &&
@@ -35,16 +36,18 @@ inline bool has_plain_lines(const IgemmShape& s) {
 
 /// The rows of the input that a line sees.
 struct Rows {
-  TapRange taps;     // of axis 1
-  int64_t row;       // floats from the row of one tap to that of the next
-  const float* src;  // of the first tap's row at column 0
+  TapRange planes, taps;  // of axes 0 and 1
+  int64_t plane, row;     // floats from what one tap of these sees to what the next does
+  const float* src;       // of the first taps' row at column 0
 
   explicit Rows(const ConvLine& line) {
     const auto& [z, y, x] = line.shape->axis;
+    planes = taps_inside(z, line.z0);
     taps = taps_inside(y, line.y0);
     const int64_t width = x.in * line.shape->src_pixel;
     row = y.step * width;
-    src = line.src + (line.y0 + taps.first * y.step) * width;
+    plane = z.step * y.in * width;
+    src = line.src + (line.z0 * y.in + line.y0) * width + planes.first * plane + taps.first * row;
   }
 };
 
@@ -106,10 +109,9 @@ HWY_INLINE void add_column(int i, V value, const V* weight, V* sum) {
 }
 
 /// The sums of adjacent pixels from `ox` on.
-template <int kPixels>
-HWY_INLINE void store_sums(const ConvLine& line, const hn::Vec<hn::ScalableTag<float>>* sums,
-                           int64_t ox, int64_t c) {
-  const hn::ScalableTag<float> d;
+template <int kPixels, class V>
+HWY_INLINE void store_sums(const ConvLine& line, const V* sums, int64_t ox, int64_t c) {
+  const hn::DFromV<V> d;
   const IgemmShape& s = *line.shape;
   const auto lo = hn::Set(d, line.epilogue->lo), hi = hn::Set(d, line.epilogue->hi);
   const auto bias = hn::LoadU(d, line.epilogue->bias + c);

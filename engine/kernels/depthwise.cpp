@@ -1,6 +1,7 @@
 #include "engine/kernels/depthwise.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "engine/base/ceil_div.h"
@@ -137,18 +138,24 @@ void run_line(const ConvLine& line) {
   }
 }
 
-template <int kTaps, int kStride>
+/// D: vectors of channels. kPlanes: axis 0 has taps, too.
+template <class D, int kTaps, int kStride, bool kPlanes>
 struct DepthwiseTile {
+  using V = hn::Vec<D>;
+  static constexpr bool kUsual = std::is_same_v<D, hn::ScalableTag<float>> && !kPlanes;
   /// So many sums, the weights of a row of the kernel and an input fit into 16 registers; the
-  /// widths of most images are multiples of 7.
-  static constexpr int kMostPixels = 7;
+  /// widths of most images are multiples of 7. What is rare should not take as much code.
+  static constexpr int kMostPixels = kUsual ? 7 : 4;
+
+  static int64_t lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
 
   /// Of at least a vector of channels.
   template <int kPixels, bool kInside>
   static HWY_NOINLINE void run(const ConvLine& line, const Rows& rows, int64_t ox) {
     // Neighbouring columns add to the same sums. Those of one vector of channels are too few to
     // hide the latency of an addition.
-    constexpr int kVecs = HWY_TARGET <= HWY_AVX3 && kTaps <= 5 ? 2 : 1;
+    constexpr bool kWhole = std::is_same_v<D, hn::ScalableTag<float>>;
+    constexpr int kVecs = HWY_TARGET <= HWY_AVX3 && kTaps <= 5 && kWhole ? 2 : 1;
     if (line.end - line.begin >= kVecs * lanes()) {
       run_all_vectors<kPixels, kInside, kVecs>(line, rows, ox);
     } else {
@@ -171,19 +178,38 @@ struct DepthwiseTile {
   template <int kPixels, bool kInside, int kVecs>
   static HWY_INLINE void run_vectors(const ConvLine& line, const Rows& rows, int64_t ox,
                                      int64_t c) {
-    const D d;
     const IgemmShape& s = *line.shape;
-    constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
-    const Columns<kColumns, kTaps, kInside> columns(s.axis[2], ox);
-    const int64_t padded = padded_channels(s);
+    const Columns<(kPixels - 1) * kStride + kTaps, kTaps, kInside> columns(s.axis[2], ox);
     V sum[kVecs][kPixels];
     HWY_UNROLL(32)
     for (int p = 0; p < kPixels; ++p) {
       HWY_UNROLL(32)
-      for (int v = 0; v < kVecs; ++v) sum[v][p] = hn::Zero(d);
+      for (int v = 0; v < kVecs; ++v) sum[v][p] = hn::Zero(D());
     }
     const float* from = rows.src + columns.first * s.src_pixel + c;
-    const float* w = line.packed + rows.taps.first * kTaps * padded + c;
+    const int64_t row = kTaps * padded_channels(s);
+    const float* w = line.packed + rows.taps.first * row + c;
+    if constexpr (kPlanes) {
+      w += rows.planes.first * s.axis[1].taps * row;
+      for (int64_t z = rows.planes.first; z < rows.planes.last; ++z) {
+        add_rows<kPixels, kInside, kVecs>(s, rows, columns, from, w, sum);
+        from += rows.plane;
+        w += s.axis[1].taps * row;
+      }
+    } else {
+      add_rows<kPixels, kInside, kVecs>(s, rows, columns, from, w, sum);
+    }
+    HWY_UNROLL(32)
+    for (int v = 0; v < kVecs; ++v) store_sums<kPixels>(line, sum[v], ox, c + v * lanes());
+  }
+
+  /// Adds the products of a plane, from whose row `from` is.
+  template <int kPixels, bool kInside, int kVecs, class SeenColumns>
+  static HWY_INLINE void add_rows(const IgemmShape& s, const Rows& rows, const SeenColumns& columns,
+                                  const float* from, const float* w, V (&sum)[kVecs][kPixels]) {
+    const D d;
+    constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
+    const int64_t padded = padded_channels(s);
     for (int64_t y = rows.taps.first; y < rows.taps.last;
          ++y, from += rows.row, w += kTaps * padded) {
       V weight[kVecs][kTaps];
@@ -206,8 +232,6 @@ struct DepthwiseTile {
         }
       }
     }
-    HWY_UNROLL(32)
-    for (int v = 0; v < kVecs; ++v) store_sums<kPixels>(line, sum[v], ox, c + v * lanes());
   }
 };
 
@@ -279,29 +303,51 @@ struct DepthwisePieces {
   }
 };
 
-/// The function for the usual kernels in two dimensions, or null.
+/// The function for at least a vector of output channels, or null.
 ConvLineFn whole_vectors_function(const IgemmShape& s) {
   if (!has_plain_lines(s)) return nullptr;
   const IgemmAxis& x = s.axis[2];
+  if (s.axis[0] != IgemmAxis()) {
+    if (s.oc > 1 || x.taps != 3) return nullptr;
+    if (x.stride == 1) return run_line_tiles<DepthwiseTile<D, 3, 1, true>>;
+    if (x.stride == 2) return run_line_tiles<DepthwiseTile<D, 3, 2, true>>;
+    return nullptr;
+  }
   if (s.oc > 1) {
     if (s.groups < lanes()) return nullptr;
     if (x.stride == 1) return run_line_tiles<DepthwisePieces<SharedChannels, 1>>;
     if (x.stride == 2) return run_line_tiles<DepthwisePieces<SharedChannels, 2>>;
     return nullptr;
   }
-  if (x.taps == 3 && x.stride == 1) return run_line_tiles<DepthwiseTile<3, 1>>;
-  if (x.taps == 3 && x.stride == 2) return run_line_tiles<DepthwiseTile<3, 2>>;
-  if (x.taps == 5 && x.stride == 1) return run_line_tiles<DepthwiseTile<5, 1>>;
-  if (x.taps == 5 && x.stride == 2) return run_line_tiles<DepthwiseTile<5, 2>>;
-  if (x.taps == 7 && x.stride == 1) return run_line_tiles<DepthwiseTile<7, 1>>;
+  if (x.taps == 3 && x.stride == 1) return run_line_tiles<DepthwiseTile<D, 3, 1, false>>;
+  if (x.taps == 3 && x.stride == 2) return run_line_tiles<DepthwiseTile<D, 3, 2, false>>;
+  if (x.taps == 5 && x.stride == 1) return run_line_tiles<DepthwiseTile<D, 5, 1, false>>;
+  if (x.taps == 5 && x.stride == 2) return run_line_tiles<DepthwiseTile<D, 5, 2, false>>;
+  if (x.taps == 7 && x.stride == 1) return run_line_tiles<DepthwiseTile<D, 7, 1, false>>;
   if (x.stride == 1) return run_line_tiles<DepthwisePieces<OwnChannels, 1>>;
   if (x.stride == 2) return run_line_tiles<DepthwisePieces<OwnChannels, 2>>;
   return nullptr;
 }
 
+/// The same for half a vector, of which as many are computed at a time as of masked whole ones.
+ConvLineFn half_vectors_function(const IgemmShape& s) {
+  if constexpr (hn::MaxLanes(D()) >= 8) {
+    using Half = hn::Half<D>;
+    const IgemmAxis& x = s.axis[2];
+    const bool fits = s.oc == 1 && s.axis[0] == IgemmAxis() && has_plain_lines(s);
+    if (!fits || x.taps != 3) return nullptr;
+    if (x.stride == 1) return run_line_tiles<DepthwiseTile<Half, 3, 1, false>>;
+    if (x.stride == 2) return run_line_tiles<DepthwiseTile<Half, 3, 2, false>>;
+  }
+  return nullptr;
+}
+
 void run_channels(const ConvLine& line) {
-  const ConvLineFn function = whole_vectors_function(*line.shape);
-  if (function && line.end - line.begin >= lanes()) {
+  const int64_t channels = line.end - line.begin;
+  const ConvLineFn function = channels >= lanes()       ? whole_vectors_function(*line.shape)
+                              : 2 * channels >= lanes() ? half_vectors_function(*line.shape)
+                                                        : nullptr;
+  if (function) {
     function(line);
   } else if (line.shape->oc == 1) {
     run_line<OwnChannels>(line);

@@ -267,7 +267,9 @@ bool fits(const IgemmShape& s) {
   constexpr int64_t kChannels = 64;
   constexpr int64_t kMostBytes = 256 * 1024;
   const IgemmAxis& x = s.axis[2];
-  if (s.groups == 1 || s.ic == 0 || !has_plain_lines(s) || s.axis[1].dst_step != 1) return false;
+  if (s.groups == 1 || s.ic == 0 || !has_plain_lines(s) || s.axis[0] != IgemmAxis() ||
+      s.axis[1].dst_step != 1)
+    return false;
   if (s.axis[1].step != 1 || x.step != 1) return false;
   if (x.taps != kTaps || (x.stride != 1 && x.stride != 2)) return false;
   if (!grouped::shares_vectors(s, lanes())) return s.depth() * kChannels * 4 <= kMostBytes;

@@ -119,6 +119,22 @@ HWY_INLINE V apply_pointwise(D d, V x, V a, V b) {
     return hn::IfThenElseZero(hn::Lt(x, a), one);
   } else if constexpr (kind == Pointwise::kLessEqual) {
     return hn::IfThenElseZero(hn::Le(x, a), one);
+  } else if constexpr (kind == Pointwise::kThreshold) {
+    return hn::IfThenElse(hn::Le(x, a), b, x);
+  } else if constexpr (kind == Pointwise::kSoftshrink) {
+    const V shrunk = hn::Sub(x, hn::CopySign(a, x));
+    return hn::IfThenZeroElse(hn::Le(hn::Abs(x), a), shrunk);
+  } else if constexpr (kind == Pointwise::kHardshrink) {
+    return hn::IfThenZeroElse(hn::Le(hn::Abs(x), a), x);
+  } else if constexpr (kind == Pointwise::kSign) {
+    // 0 for NaN.
+    return hn::IfThenElseZero(hn::Gt(hn::Abs(x), hn::Zero(d)), hn::CopySign(one, x));
+  } else if constexpr (kind == Pointwise::kFloor) {
+    return hn::Floor(x);
+  } else if constexpr (kind == Pointwise::kCeil) {
+    return hn::Ceil(x);
+  } else if constexpr (kind == Pointwise::kRound) {
+    return hn::Round(x);
   } else {
     static_assert(kind == Pointwise::kScale, "a function without a vector form");
     return hn::MulAdd(x, a, b);

@@ -82,6 +82,11 @@ struct RowConv {
   std::optional<PoolProblem::Kind> pooling = {};
 };
 
+/// Input rows that `rows` output rows span, with padding.
+inline int64_t rows_spanned(const IgemmAxis& y, int64_t rows) {
+  return (rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
+}
+
 /// Products of an output that is not computed by Winograd, at most: a panel's weights stay in the
 /// first level of the cache.
 inline constexpr int64_t kRowConvMostDepth = 256;

@@ -237,6 +237,25 @@ void interleave(const float* planes, int64_t plane, int64_t channels, int64_t pi
 constexpr decltype(&interleave<1>) kInterleave[] = {interleave<1>, interleave<2>, interleave<3>,
                                                     interleave<4>};
 
+/// dst[i] = src[2 * i], of which `left` floats may be read.
+void copy_even(const float* HWY_RESTRICT src, int64_t left, int64_t count,
+               float* HWY_RESTRICT dst) {
+  const D d;
+  const int64_t lanes = vector_lanes();
+  const auto load = [&](int64_t at) HWY_ATTR {
+    if (at + lanes <= left) return hn::LoadU(d, src + at);
+    return hn::LoadN(d, src + at, static_cast<size_t>(std::max<int64_t>(left - at, 0)));
+  };
+  for (int64_t i = 0; i < count; i += lanes) {
+    const V even = hn::ConcatEven(d, load(2 * i + lanes), load(2 * i));
+    if (i + lanes <= count) {
+      hn::StoreU(even, d, dst + i);
+    } else {
+      hn::StoreN(even, d, dst + i, static_cast<size_t>(count - i));
+    }
+  }
+}
+
 /// Every stride-th column of a row from the one where a phase begins, with padding, to `dst`.
 void copy_phase(const IgemmAxis& x, int64_t phase, int64_t pitch, const float* row, int64_t column,
                 float* dst) {
@@ -250,7 +269,12 @@ void copy_phase(const IgemmAxis& x, int64_t phase, int64_t pitch, const float* r
   const int64_t begin = std::clamp<int64_t>(ceil_div(-columns.origin, x.stride), 0, pitch);
   const int64_t end = std::clamp<int64_t>(ceil_div(x.in - columns.origin, x.stride), begin, pitch);
   std::fill_n(dst, begin, 0.0f);
-  for (int64_t i = begin; i < end; ++i) dst[i] = row[(columns.origin + i * x.stride) * column];
+  const int64_t first = columns.origin + begin * x.stride;
+  if (x.stride == 2 && column == 1) {
+    copy_even(row + first, x.in - first, end - begin, dst + begin);
+  } else {
+    for (int64_t i = begin; i < end; ++i) dst[i] = row[(columns.origin + i * x.stride) * column];
+  }
   std::fill(dst + end, dst + pitch, 0.0f);
 }
 

@@ -10,11 +10,6 @@
 #define PLICA_ENGINE_KERNELS_ROW_TILE_ONCE_
 namespace plica {
 
-/// Input rows that `rows` output rows span, with padding.
-inline int64_t rows_spanned(const IgemmAxis& y, int64_t rows) {
-  return (rows - 1) * y.stride + (y.taps - 1) * y.step + 1;
-}
-
 inline bool reads_padding(const IgemmAxis& axis) {
   return axis.origin < 0 ||
          axis.origin + (axis.out - 1) * axis.stride + (axis.taps - 1) * axis.step >= axis.in;

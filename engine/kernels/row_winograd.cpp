@@ -2,15 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <string>
 #include <utility>
 
 #include "engine/base/ceil_div.h"
 #include "engine/kernels/dispatch.h"
-#include "engine/kernels/panels.h"
 #include "engine/kernels/parts.h"
-#include "engine/kernels/processor.h"
-#include "engine/kernels/winograd_points.h"
+#include "engine/kernels/row_winograd_layout.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/row_winograd.cpp"
@@ -21,79 +18,6 @@
 #include "engine/kernels/row_tile-inl.h"
 #include "engine/kernels/transpose-inl.h"
 #include "engine/kernels/winograd_transform-inl.h"
-
-#ifndef PLICA_ROW_WINOGRAD_ONCE
-#define PLICA_ROW_WINOGRAD_ONCE
-namespace plica::row_winograd {
-
-/// F(out, taps); of the same taps, one is enough.
-struct Form {
-  int64_t out, taps;
-};
-inline constexpr Form kForms[] = {{3, 2}, {4, 3}, {5, 4}, {4, 5}, {5, 6}, {4, 7}};
-
-/// Output rows of a band, at most.
-inline constexpr int64_t kBandRows = 16;
-/// Tiles of a row whose sums are in scratch memory at a time: they stay in the first level of the
-/// cache.
-inline constexpr int64_t kBlockTiles = 28;
-/// Rows of fewer tiles are no multiple of whole vectors.
-inline constexpr int64_t kFewTiles = 14;
-/// Products of a sum in registers, at most: longer ones round worse, and their weights leave the
-/// first level of the cache.
-inline constexpr int64_t kLongestSum = 128;
-inline constexpr int64_t kMostSequences = 16;
-/// Rows of a kernel, at most.
-inline constexpr int64_t kMostRows = 64;
-
-/// What lies where in scratch memory. Transformed inputs are [point][sequence][channel][row of
-/// tiles], or [point][row of tiles][sequence][channel] where pixels are read: a vector is tiles, or
-/// channels. Rows that are a stride apart follow each other, so that tiles of all output rows are
-/// one run where rows have few of them.
-struct Scratch {
-  bool pixels;                          // the source has channels next to each other
-  int64_t tiles;                        // of a row
-  int64_t pitch;                        // from one row's to the next one's
-  int64_t width;                        // columns of input, with padding
-  int64_t inputs;                       // that a tile reads
-  int64_t step;                         // columns from one tile's to the next one's
-  int64_t tile, channel;                // floats from one to the next
-  int64_t plane;                        // floats of the rows that lie a stride apart
-  int64_t point;                        // floats of transformed inputs, for one point
-  int64_t product, sum;                 // floats of sums: of a point, of a tile
-  int64_t input_rows;                   // of the band
-  int64_t columns, planes, rows, sums;  // floats of all
-
-  /// For `band` rows of `s`, which are some columns of the convolution's.
-  Scratch(const RowConv& c, const IgemmShape& s, int64_t vector, int64_t band) {
-    const IgemmAxis& y = s.axis[1];
-    const RowWinogradForm& form = *c.winograd;
-    pixels = c.source.column != 1;
-    tiles = ceil_div(s.axis[2].out, form.out);
-    const int64_t lanes = round_up(tiles, vector);
-    pitch = pixels || tiles < kFewTiles ? tiles : lanes;
-    inputs = form.inputs();
-    step = form.out * form.stride;
-    width = (tiles - 1) * step + inputs;
-    input_rows = rows_spanned(y, band);
-    const int64_t factors = form.sequences() * s.ic;
-    tile = pixels ? factors : 1;
-    // A last vector may reach out of a plane.
-    plane = round_up(ceil_div(input_rows, y.stride) * pitch * tile + vector, 16);
-    channel = pixels ? 1 : y.stride * plane;
-    point = y.stride * plane * (pixels ? 1 : factors);
-    product = 2 * vector;
-    sum = form.points() * product;
-    columns = round_up(width * (pixels ? s.ic : 1) + vector, 16);
-    planes = pixels ? 0 : round_up(inputs * lanes, 16);
-    rows = form.points() * point;
-    sums = std::min(pitch == tiles ? band * tiles : tiles, kBlockTiles) * sum;
-  }
-  int64_t floats() const { return columns + planes + rows + sums; }
-};
-
-}  // namespace plica::row_winograd
-#endif  // PLICA_ROW_WINOGRAD_ONCE
 
 HWY_BEFORE_NAMESPACE();
 namespace plica::HWY_NAMESPACE {
@@ -416,130 +340,11 @@ HWY_EXPORT(weights_function_of);
 
 namespace {
 
-Panels panels_of(const IgemmShape& shape) {
-  return {HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
-}
-
 row_winograd::Scratch scratch_of(const RowConv& conv, int64_t rows) {
   return {conv, conv.shape, HWY_DYNAMIC_DISPATCH(vector_lanes)(), rows};
 }
 
-/// The polynomial of a sequence of a row of weights, of these taps, at a point.
-double value_at(const RowWinogradForm& form, int64_t point, int64_t first, int64_t last,
-                const float* weights, const int64_t* tap_offset) {
-  const int64_t points = form.points();
-  if (point == points - 1) return weights[tap_offset[last]];
-  const double p = winograd_point(points, point);
-  double value = 0;
-  for (int64_t tap = last; tap >= first; tap -= form.stride)
-    value = value * p + weights[tap_offset[tap]];
-  return value;
-}
-
 }  // namespace
-
-std::optional<RowWinogradForm> row_winograd_form(const IgemmShape& shape,
-                                                 const RowConvSource& source, bool strict) {
-  const IgemmAxis &y = shape.axis[1], &x = shape.axis[2];
-  std::optional<RowWinogradForm> found;
-  if (y.taps > row_winograd::kMostRows || x.taps <= x.stride) return found;
-  double least = 0;
-  for (int64_t segments = 1; segments * x.stride <= row_winograd::kMostSequences; ++segments) {
-    for (const row_winograd::Form& f : row_winograd::kForms) {
-      const RowWinogradForm form{f.out, x.taps, x.stride, ceil_div(x.taps, segments)};
-      if (form.longest() != f.taps || (strict && form.points() != 4)) continue;
-      const double cost = row_winograd_cost(shape, source, form);
-      if (found && cost >= least) continue;
-      found = form;
-      least = cost;
-    }
-  }
-  return found;
-}
-
-std::string row_winograd_name(const RowWinogradForm& form) {
-  std::string name = "row_winograd " + std::to_string(form.out);
-  if (form.segments() > 1) name += " of " + std::to_string(form.segments()) + " segments";
-  if (form.per_run) name += " per run";
-  return name;
-}
-
-double row_winograd_cost(const IgemmShape& shape, const RowConvSource& source,
-                         const RowWinogradForm& form) {
-  // What a float of sums and of inputs takes, in that of one of tiles of two dimensions, which go
-  // through memory twice; fitted to the measurements in bench/README.md. Inputs are transformed
-  // once for all panels of outputs, by vectors of channels, or of tiles of one channel that were
-  // transposed before.
-  constexpr double kSum = 0.9, kInput = 0.7, kTransposed = 3.6;
-  constexpr int64_t kFewestTiles = 8;  // a register tile with fewer takes as long
-  const IgemmAxis &y = shape.axis[1], &x = shape.axis[2];
-  const FloatCost& float_cost = processor().float_cost;
-  const Panels panels = panels_of(shape);
-  const int64_t tiles = ceil_div(x.out, form.out);
-  const int64_t rows = std::min(row_winograd::kBandRows, y.out);
-  const int64_t run = tiles < row_winograd::kFewTiles ? tiles * rows : tiles;
-  const bool pixels = source.column != 1;
-  const int64_t vectors =
-      pixels ? tiles * ceil_div(shape.ic, panels.lanes) : ceil_div(tiles, panels.lanes) * shape.ic;
-  const auto count = [](int64_t n) { return static_cast<double>(n); };
-  const double waste = std::max(1.0, count(kFewestTiles) / count(run));
-  const double input_rows = count(rows_spanned(y, rows)) / count(rows);
-  const double weights = count(form.products() * y.taps * shape.ic * panels.padded());
-  return count(y.out) *
-             (waste * count(tiles) * weights +
-              kSum * float_cost.transformed * count(tiles * form.points() * panels.padded()) +
-              (pixels ? kInput : kTransposed) * float_cost.transformed * input_rows *
-                  count(vectors * panels.lanes * form.products())) +
-         (form.per_run ? float_cost.made_weight : float_cost.weight) * weights;
-}
-
-size_t row_winograd_transformed_size(const IgemmShape& shape, const RowWinogradForm& form) {
-  return static_cast<size_t>(form.products() * shape.axis[1].taps * shape.ic *
-                             panels_of(shape).padded());
-}
-
-size_t row_winograd_packed_size(const IgemmShape& shape, const RowWinogradForm& form) {
-  if (!form.per_run) return row_winograd_transformed_size(shape, form);
-  return static_cast<size_t>(shape.depth() * panels_of(shape).padded());
-}
-
-void row_winograd_pack(const IgemmShape& shape, const RowWinogradForm& form,
-                       const IgemmWeights& weights, const IgemmColumns& columns, float* packed) {
-  const Panels panels = panels_of(shape);
-  const int64_t rows = shape.axis[1].taps, end = columns.first + columns.count;
-  packed += columns.first * (form.per_run ? shape.depth() : form.products() * rows * shape.ic);
-  for (int64_t first = columns.first; first < end; first += panels.width()) {
-    const int64_t width = panels.vectors(first / panels.width()) * panels.lanes;
-    // Of an input channel, what value() says of the weights of each output channel.
-    const auto write = [&](int64_t channel, const auto& value) {
-      const float* from = weights.data + channel * weights.ic_stride;
-      for (int64_t i = 0; i < std::min(width, end - first); ++i) {
-        const float* column = from + (first - columns.first + i) * weights.oc_stride;
-        packed[i] = static_cast<float>(value(column));
-      }
-      packed += width;
-    };
-    if (form.per_run) {
-      for (int64_t k = 0; k < shape.depth(); ++k) {
-        const int64_t offset = weights.tap_offset[k / shape.ic];
-        write(k % shape.ic, [&](const float* column) { return column[offset]; });
-      }
-      continue;
-    }
-    for (int64_t point = 0; point < form.points(); ++point) {
-      const int64_t sequences = form.sequences_at(point);
-      for (int64_t k = 0; k < rows * sequences * shape.ic; ++k) {
-        const int64_t row = k / shape.ic / sequences, sequence = k / shape.ic % sequences;
-        const int64_t* offset = weights.tap_offset + row * form.taps;
-        const int64_t tap = form.first_tap(sequence);
-        const int64_t last = tap + (form.taps_of(sequence) - 1) * form.stride;
-        write(k % shape.ic, [&](const float* column) {
-          return value_at(form, point, tap, last, column, offset);
-        });
-      }
-    }
-  }
-}
 
 int64_t row_winograd_band(const RowConv& conv) {
   // A band's inputs stay in the second level of the cache; rows that neighbouring bands share are

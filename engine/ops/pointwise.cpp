@@ -63,6 +63,28 @@ std::unique_ptr<Op> read_leaky_relu(ArgReader& reader) {
   return finish({Pointwise::kLeakyRelu, reader.number("negative_slope", 0.01)});
 }
 
+/// Slopes are drawn in training only.
+std::unique_ptr<Op> read_rrelu(ArgReader& reader) {
+  reader.tensor("self");
+  const double lower = reader.number("lower", 1.0 / 8), upper = reader.number("upper", 1.0 / 3);
+  require(!reader.boolean("training", false), ErrorCode::kUnsupported, "rrelu in training mode");
+  reader.ignore("generator");
+  return finish({Pointwise::kLeakyRelu, (lower + upper) / 2});
+}
+
+std::unique_ptr<Op> read_threshold(ArgReader& reader) {
+  reader.tensor("self");
+  return finish({Pointwise::kThreshold, reader.number("threshold"), reader.number("value")});
+}
+
+template <Pointwise::Kind kind>
+std::unique_ptr<Op> read_shrink(ArgReader& reader) {
+  reader.tensor("self");
+  const double lambda = reader.number("lambd", 0.5);
+  require(lambda >= 0, ErrorCode::kUnsupported, name(kind), " with lambd ", lambda);
+  return finish({kind, lambda});
+}
+
 std::unique_ptr<Op> read_elu(ArgReader& reader) {
   reader.tensor("self");
   const double alpha = reader.number("alpha", 1);
@@ -159,6 +181,10 @@ void register_pointwise(OpRegistry& registry) {
   registry.add({"aten.clamp_min.default"}, read_clamp_min);
   registry.add({"aten.clamp_max.default"}, read_clamp_max);
   registry.add({"aten.leaky_relu.default"}, read_leaky_relu);
+  registry.add({"aten.rrelu.default"}, read_rrelu);
+  registry.add({"aten.threshold.default"}, read_threshold);
+  registry.add({"aten.softshrink.default"}, read_shrink<Pointwise::kSoftshrink>);
+  registry.add({"aten.hardshrink.default"}, read_shrink<Pointwise::kHardshrink>);
   registry.add({"aten.elu.default"}, read_elu);
   registry.add({"aten.selu.default"}, read_selu);
   registry.add({"aten.celu.default"}, read_celu);
@@ -175,6 +201,10 @@ void register_pointwise(OpRegistry& registry) {
   registry.add({"aten.exp.default"}, make_plain<Pointwise::kExp>);
   registry.add({"aten.log.default"}, make_plain<Pointwise::kLog>);
   registry.add({"aten.erf.default", "aten.special_erf.default"}, make_plain<Pointwise::kErf>);
+  registry.add({"aten.sign.default"}, make_plain<Pointwise::kSign>);
+  registry.add({"aten.floor.default"}, make_plain<Pointwise::kFloor>);
+  registry.add({"aten.ceil.default"}, make_plain<Pointwise::kCeil>);
+  registry.add({"aten.round.default"}, make_plain<Pointwise::kRound>);
   registry.add({"aten.sqrt.default"}, make_plain<Pointwise::kSqrt>);
   registry.add({"aten.rsqrt.default"}, make_plain<Pointwise::kRsqrt>);
   registry.add({"aten.reciprocal.default"}, make_plain<Pointwise::kReciprocal>);

@@ -15,7 +15,8 @@ finite = random(3, 5, seed=1, lo=-4, hi=4)
 
 for op in ["relu", "relu6", "hardtanh", "leaky_relu", "elu", "celu", "sigmoid", "tanh", "silu",
            "gelu", "hardswish", "hardsigmoid", "softplus", "mish", "exp", "erf", "abs", "neg",
-           "square", "reciprocal", "log_sigmoid", "selu", "expm1", "log1p"]:
+           "square", "reciprocal", "log_sigmoid", "selu", "expm1", "log1p", "sign",
+           "floor", "ceil", "round", "rrelu", "softshrink", "hardshrink"]:
     x = wide[wide < 50] if op in ("exp", "expm1") else wide
     cases.add(op, f"aten.{op}.default", {"self": x})
 for op in ["log", "sqrt", "rsqrt"]:
@@ -31,6 +32,10 @@ cases.add("clamp_min", "aten.clamp_min.default", {"self": wide, "min": -3})
 cases.add("clamp_max", "aten.clamp_max.default", {"self": wide, "max": -3})
 cases.add("leaky_relu 0.3", "aten.leaky_relu.default", {"self": finite, "negative_slope": 0.3})
 cases.add("leaky_relu -2", "aten.leaky_relu.default", {"self": wide, "negative_slope": -2})
+cases.add("rrelu bounds", "aten.rrelu.default", {"self": wide, "lower": 0.1, "upper": 0.5})
+cases.add("threshold", "aten.threshold.default", {"self": wide, "threshold": 0.5, "value": -7})
+cases.add("softshrink 2.25", "aten.softshrink.default", {"self": wide, "lambd": 2.25})
+cases.add("hardshrink 0", "aten.hardshrink.default", {"self": wide, "lambd": 0})
 cases.add("elu 1.5", "aten.elu.default", {"self": wide, "alpha": 1.5})
 cases.add("elu input_scale", "aten.elu.default", {"self": wide, "alpha": 2, "input_scale": 0.5})
 cases.add("elu scale", "aten.elu.default", {"self": wide, "alpha": 1.673, "scale": 1.05})

@@ -79,6 +79,13 @@ const std::vector<Case>& cases() {
       {{P::kGreaterEqual, 0.5}, 0},
       {{P::kLess, 0.5}, 0},
       {{P::kLessEqual, 0.5}, 0},
+      {{P::kThreshold, 0.5, -3}, 0},
+      {{P::kSoftshrink, 0.3}, 0.5},
+      {{P::kHardshrink, 0.3}, 0},
+      {{P::kSign}, 0},
+      {{P::kFloor}, 0},
+      {{P::kCeil}, 0},
+      {{P::kRound}, 0},
   };
   return all;
 }

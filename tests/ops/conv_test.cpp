@@ -196,6 +196,33 @@ TEST_CASE("depthwise convolution of any width", "[conv]") {
       {.stride = {stride}, .padding = {kernel / 2, padding}, .groups = 50, .has_bias = true}));
 }
 
+TEST_CASE("depthwise convolution of fewer channels than a vector has lanes", "[conv]") {
+  const int64_t channels = GENERATE(2, 4, 5, 8, 12, 15);
+  const int64_t width = GENERATE(1, 3, 4, 7, 13);
+  const int64_t kernel = GENERATE(3, 5);
+  const int64_t stride = GENERATE(1, 2);
+  check(make_graph<Conv>(
+      {{2, channels, 6, width}, {channels, 1, 3, kernel}},
+      {.stride = {stride}, .padding = {1, kernel / 2}, .groups = channels, .has_bias = true}));
+}
+
+TEST_CASE("depthwise convolution in three dimensions", "[conv]") {
+  const int64_t channels = GENERATE(6, 16, 50);
+  const int64_t taps = GENERATE(3, 5);
+  const int64_t stride = GENERATE(1, 2);
+  const int64_t width = GENERATE(3, 4, 11);
+  // With 4, the outermost planes see nothing but padding.
+  const int64_t padding = GENERATE(0, 1, 4);
+  const int64_t dilation = GENERATE(1, 2);
+  if (width + taps / 2 * 2 < taps) return;
+  check(make_graph<Conv>({{2, channels, 5, 6, width}, {channels, 1, 3, 3, taps}},
+                         {.stride = {2, stride, stride},
+                          .padding = {padding, 1, taps / 2},
+                          .dilation = {dilation, 1, 1},
+                          .groups = channels,
+                          .has_bias = true}));
+}
+
 TEST_CASE("depthwise convolution with many taps along a row", "[conv]") {
   const int64_t width = GENERATE(1, 4, 8, 19, 40);
   const int64_t kernel = GENERATE(1, 6, 11, 33);
