@@ -4,6 +4,7 @@
 #include <catch2/generators/catch_generators.hpp>
 #include <cmath>
 
+#include "engine/kernels/igemm.h"
 #include "tests/support/net.h"
 #include "tests/support/simd.h"
 
@@ -57,6 +58,9 @@ int check(Net& net, Value* x, Value* output) {
   return count;
 }
 
+/// Of a convolution of few channels. With narrower vectors than AVX-512's some have other methods.
+bool pools(int count) { return count == 1 || (count == 0 && igemm_tile().panel < 32); }
+
 TEST_CASE("convolutions of few channels pool before they store", "[pool]") {
   const std::string kind = GENERATE("avg", "max");
   const int64_t channels = GENERATE(1, 3, 4, 6);
@@ -68,20 +72,21 @@ TEST_CASE("convolutions of few channels pool before they store", "[pool]") {
     const int activation = GENERATE(0, 1, 2);
     if (activation > 0) y = net.unary(activation == 1 ? "relu" : "sigmoid", y);
     y = pool(net, kind, y, 2, 2);
-    CHECK(check(net, x, net.conv2d(y, 5, 3)) == 1);
+    CHECK(pools(check(net, x, net.conv2d(y, 5, 3))));
   }
   SECTION("channels' own factors behind the activation") {
     Value* x = net.input({Dim::symbol("n"), 1, 28, 28});
     Value* y = net.batch_norm(net.unary("sigmoid", net.conv2d(x, channels, 5)));
-    CHECK(check(net, x, pool(net, kind, y, 2, 2)) == 1);
+    CHECK(pools(check(net, x, pool(net, kind, y, 2, 2))));
   }
   SECTION("rows that threads cut") {
     Value* x = net.input({Dim::symbol("n"), 1, 6, 405});
-    CHECK(check(net, x, pool(net, kind, net.conv2d(x, channels, 3), 2, 2)) == 1);
+    CHECK(pools(check(net, x, pool(net, kind, net.conv2d(x, channels, 3), 2, 2))));
   }
   SECTION("images of many bands") {
     Value* x = net.input({Dim::symbol("n"), 1, 130, 122});
-    CHECK(check(net, x, pool(net, kind, net.unary("relu", net.conv2d(x, channels, 3)), 2, 2)) == 1);
+    CHECK(
+        pools(check(net, x, pool(net, kind, net.unary("relu", net.conv2d(x, channels, 3)), 2, 2))));
   }
   SECTION("the smallest images") {
     const int64_t size = GENERATE(4, 5, 7);
@@ -95,7 +100,7 @@ TEST_CASE("a NaN stays in the windows that see it", "[pool]") {
   Value* x = net.input({1, 1, 20, 36});
   net.graph.add_output(pool(net, "max", net.conv2d(x, 4, 3), 2, 2));
   run_passes(net.graph, {});
-  REQUIRE(fused_steps(net.graph, x->shape) == 1);
+  REQUIRE(pools(fused_steps(net.graph, x->shape)));
   for (size_t at : {0, 37, 200, 359, 719}) {
     std::vector<Array> inputs = {test::random_array(x->shape, 5)};
     inputs[0].data[at] = std::nan("");
