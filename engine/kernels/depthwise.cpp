@@ -142,10 +142,10 @@ void run_line(const ConvLine& line) {
 template <class D, int kTaps, int kStride, bool kPlanes>
 struct DepthwiseTile {
   using V = hn::Vec<D>;
-  static constexpr bool kUsual = std::is_same_v<D, hn::ScalableTag<float>> && !kPlanes;
+  static constexpr bool kWhole = std::is_same_v<D, hn::ScalableTag<float>>;
   /// So many sums, the weights of a row of the kernel and an input fit into 16 registers; the
   /// widths of most images are multiples of 7. What is rare should not take as much code.
-  static constexpr int kMostPixels = kUsual ? 7 : 4;
+  static constexpr int kMostPixels = kWhole && !kPlanes ? 7 : 4;
 
   static int64_t lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
 
@@ -154,7 +154,6 @@ struct DepthwiseTile {
   static HWY_NOINLINE void run(const ConvLine& line, const Rows& rows, int64_t ox) {
     // Neighbouring columns add to the same sums. Those of one vector of channels are too few to
     // hide the latency of an addition.
-    constexpr bool kWhole = std::is_same_v<D, hn::ScalableTag<float>>;
     constexpr int kVecs = HWY_TARGET <= HWY_AVX3 && kTaps <= 5 && kWhole ? 2 : 1;
     if (line.end - line.begin >= kVecs * lanes()) {
       run_all_vectors<kPixels, kInside, kVecs>(line, rows, ox);

@@ -44,6 +44,14 @@ namespace hn = hwy::HWY_NAMESPACE;
 using DF = hn::ScalableTag<float>;
 using VF = hn::Vec<DF>;
 
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V clamp(D d, V y, const MlpLayer& layer) {
+  const V lo = hn::Set(d, layer.lo), hi = hn::Set(d, layer.hi);
+  // Not Min and Max, which lose NaN.
+  y = hn::IfThenElse(hn::Lt(y, lo), lo, y);
+  return hn::IfThenElse(hn::Gt(y, hi), hi, y);
+}
+
 // R rows times V vectors of columns. `width` is the block's, `src_stride` lies between rows.
 template <int R, int V>
 HWY_INLINE void columns(const MlpLayer& layer, const float* HWY_RESTRICT w, int64_t width,
@@ -73,16 +81,12 @@ HWY_INLINE void columns(const MlpLayer& layer, const float* HWY_RESTRICT w, int6
   if (k + 1 < layer.in) add(1, k + 1);
   if (k + 2 < layer.in) add(2, k + 2);
 
-  const VF lo = hn::Set(d, layer.lo), hi = hn::Set(d, layer.hi);
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < V; ++v) {
       const VF* c = sum[r][v];
-      VF y = hn::Add(hn::Add(hn::Add(c[0], c[1]), hn::Add(c[2], c[3])),
-                     hn::LoadU(d, bias + v * lanes));
-      // Not Min and Max, which lose NaN.
-      y = hn::IfThenElse(hn::Lt(y, lo), lo, y);
-      y = hn::IfThenElse(hn::Gt(y, hi), hi, y);
-      hn::StoreU(y, d, dst + r * dst_stride + v * lanes);
+      const VF y = hn::Add(hn::Add(hn::Add(c[0], c[1]), hn::Add(c[2], c[3])),
+                           hn::LoadU(d, bias + v * lanes));
+      hn::StoreU(clamp(d, y, layer), d, dst + r * dst_stride + v * lanes);
     }
   }
 }
@@ -141,7 +145,6 @@ HWY_INLINE void quad_columns(const MlpLayer& layer, const float* HWY_RESTRICT w,
     add(static_cast<int>(steps % 2), steps, last[0], kMlpChains);
   }
 
-  const auto lo = hn::Set(d4, layer.lo), hi = hn::Set(d4, layer.hi);
   for (int r = 0; r < R; ++r) {
     for (int q = 0; q < Q; ++q) {
       HWY_ALIGN float all[kSize];
@@ -150,11 +153,8 @@ HWY_INLINE void quad_columns(const MlpLayer& layer, const float* HWY_RESTRICT w,
       }
       const auto first = hn::Add(hn::LoadU(d4, all), hn::LoadU(d4, all + 4));
       const auto second = hn::Add(hn::LoadU(d4, all + 8), hn::LoadU(d4, all + 12));
-      auto y = hn::Add(hn::Add(first, second), hn::LoadU(d4, bias + q * kMlpQuad));
-      // As above.
-      y = hn::IfThenElse(hn::Lt(y, lo), lo, y);
-      y = hn::IfThenElse(hn::Gt(y, hi), hi, y);
-      hn::StoreU(y, d4, dst + r * dst_stride + q * kMlpQuad);
+      const auto y = hn::Add(hn::Add(first, second), hn::LoadU(d4, bias + q * kMlpQuad));
+      hn::StoreU(clamp(d4, y, layer), d4, dst + r * dst_stride + q * kMlpQuad);
     }
   }
 }

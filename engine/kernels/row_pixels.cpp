@@ -13,6 +13,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 // Once for each target.
+#include "engine/kernels/row_planes-inl.h"
 #include "engine/kernels/row_tile-inl.h"
 
 #ifndef PLICA_ROW_PIXELS_ONCE
@@ -150,93 +151,6 @@ constexpr std::array<std::array<SumFn, row_pixels::kMostVectors>, row_pixels::kG
 constexpr auto kSums =
     all_functions(std::make_integer_sequence<int, static_cast<int>(row_pixels::kGroup)>());
 
-/// planes[c * plane + i] to dst[i * dst_pixel + c] for some pixels i. Planes are there for whole
-/// quads of channels; what is stored behind a pixel's last channel is the next pixel's, stored
-/// later, unless `gaps` between pixels are kept or it is the last one of a row's `end`.
-template <int kQuads>
-HWY_INLINE void interleave_some(const float* planes, int64_t plane, int64_t channels, bool gaps,
-                                bool end, float* dst, int64_t dst_pixel) {
-  const hn::CappedTag<float, 8> d;
-  const hn::FixedTag<float, 4> d4;
-  // [i][q]: pixels i and, if there are blocks of 128 bits, 4 + i of a quad.
-  hn::Vec<decltype(d)> pixel[4][kQuads];
-  HWY_UNROLL(4)
-  for (int q = 0; q < kQuads; ++q) {
-    const float* from = planes + 4 * q * plane;
-    const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + plane);
-    const auto r2 = hn::LoadU(d, from + 2 * plane), r3 = hn::LoadU(d, from + 3 * plane);
-    const auto even_low = hn::InterleaveLower(d, r0, r2), odd_low = hn::InterleaveLower(d, r1, r3);
-    const auto even_high = hn::InterleaveUpper(d, r0, r2);
-    const auto odd_high = hn::InterleaveUpper(d, r1, r3);
-    pixel[0][q] = hn::InterleaveLower(d, even_low, odd_low);
-    pixel[1][q] = hn::InterleaveUpper(d, even_low, odd_low);
-    pixel[2][q] = hn::InterleaveLower(d, even_high, odd_high);
-    pixel[3][q] = hn::InterleaveUpper(d, even_high, odd_high);
-  }
-  constexpr int kBlocks = static_cast<int>(hn::MaxLanes(d)) / 4;
-  const auto store_last = [&](auto tag, auto v, int c, bool last) HWY_ATTR {
-    const int64_t left = channels - c;
-    if (left >= static_cast<int64_t>(hn::MaxLanes(tag)) || !(last || gaps)) {
-      hn::StoreU(v, tag, dst + c);
-    } else {
-      hn::StoreN(v, tag, dst + c, static_cast<size_t>(left));
-    }
-  };
-  HWY_UNROLL(2)
-  for (int block = 0; block < kBlocks; ++block) {
-    HWY_UNROLL(4)
-    for (int i = 0; i < 4; ++i, dst += dst_pixel) {
-      const bool last = end && block + 1 == kBlocks && i == 3;
-      if constexpr (kBlocks == 1) {
-        HWY_UNROLL(4)
-        for (int q = 0; q + 1 < kQuads; ++q) hn::StoreU(pixel[i][q], d4, dst + 4 * q);
-        store_last(d4, pixel[i][kQuads - 1], 4 * kQuads - 4, last);
-      } else {
-        HWY_UNROLL(2)
-        for (int q = 0; q + 1 < kQuads; q += 2) {
-          const auto v = block == 0 ? hn::ConcatLowerLower(d, pixel[i][q + 1], pixel[i][q])
-                                    : hn::ConcatUpperUpper(d, pixel[i][q + 1], pixel[i][q]);
-          if (q + 2 < kQuads) {
-            hn::StoreU(v, d, dst + 4 * q);
-          } else {
-            store_last(d, v, 4 * q, last);
-          }
-        }
-        if constexpr (kQuads % 2 == 1) {
-          const auto v = pixel[i][kQuads - 1];
-          const auto half = block == 0 ? hn::LowerHalf(d4, v) : hn::UpperHalf(d4, v);
-          store_last(d4, half, 4 * kQuads - 4, last);
-        }
-      }
-    }
-  }
-}
-
-/// The same for a row of pixels.
-template <int kQuads>
-void interleave(const float* planes, int64_t plane, int64_t channels, int64_t pixels, float* dst,
-                int64_t dst_pixel) {
-  constexpr auto kPixels = static_cast<int64_t>(hn::MaxLanes(hn::CappedTag<float, 8>()));
-  const bool gaps = dst_pixel != channels;
-  if (dst_pixel == 1) {
-    copy_floats(planes, dst, pixels);
-    return;
-  }
-  if (pixels < kPixels) {
-    for (int64_t i = 0; i < pixels; ++i) {
-      for (int64_t c = 0; c < channels; ++c) dst[i * dst_pixel + c] = planes[c * plane + i];
-    }
-    return;
-  }
-  for (int64_t i = 0; i < pixels; i += kPixels) {
-    i = std::min(i, pixels - kPixels);
-    interleave_some<kQuads>(planes + i, plane, channels, gaps, i + kPixels == pixels,
-                            dst + i * dst_pixel, dst_pixel);
-  }
-}
-constexpr decltype(&interleave<1>) kInterleave[] = {interleave<1>, interleave<2>, interleave<3>,
-                                                    interleave<4>};
-
 /// dst[i] = src[2 * i], of which `left` floats may be read.
 void copy_even(const float* HWY_RESTRICT src, int64_t left, int64_t count,
                float* HWY_RESTRICT dst) {
@@ -325,45 +239,9 @@ void find_inputs(const IgemmShape& s, const Area& area, int64_t* offset) {
   }
 }
 
-/// The pooling of windows of 2x2 pixels, whose inputs lie in the order of rows.
-struct Average {
-  static HWY_INLINE V pool(V a, V b, V c, V d) {
-    // As pooling kernels do it, which begin with zero.
-    const V sum = hn::Add(hn::Add(hn::Add(hn::Add(hn::Zero(D()), a), b), c), d);
-    return hn::Mul(sum, hn::Set(D(), 0.25f));
-  }
-};
-struct Maximum {
-  static HWY_INLINE V pool(V a, V b, V c, V d) {
-    const auto nan = hn::Or(hn::IsEitherNaN(a, b), hn::IsEitherNaN(c, d));
-    return hn::IfThenElse(nan, hn::NaN(D()), hn::Max(hn::Max(hn::Max(a, b), c), d));
-  }
-};
-
-/// One channel, to rows without gaps.
-template <class Pooling>
-void pool_plane(const float* plane, int64_t pitch, int64_t rows, int64_t columns, float* dst) {
-  const D d;
-  const int64_t lanes = vector_lanes();
-  for (int64_t r = 0; r < rows; ++r, plane += 2 * pitch, dst += columns) {
-    // What is stored behind a row is the next one's.
-    for (int64_t x = 0; x < columns; x += lanes) {
-      const float* top = plane + 2 * x;
-      const float* bottom = top + pitch;
-      const V top0 = hn::LoadU(d, top), top1 = hn::LoadU(d, top + lanes);
-      const V bottom0 = hn::LoadU(d, bottom), bottom1 = hn::LoadU(d, bottom + lanes);
-      const V pooled =
-          Pooling::pool(hn::ConcatEven(d, top1, top0), hn::ConcatOdd(d, top1, top0),
-                        hn::ConcatEven(d, bottom1, bottom0), hn::ConcatOdd(d, bottom1, bottom0));
-      hn::StoreU(pooled, d, dst + x);
-    }
-  }
-}
-
 /// Pools the band's planes to `pooled`, and interleaves these.
-void pool_band(const RowConv& c, const RowBand& band, const Area& area, float* planes,
-               float* pooled, float* dst) {
-  const IgemmShape s = row_band_shape(c.shape, band);
+void pool_band(const RowConv& c, const IgemmShape& s, const RowBand& band, const Area& area,
+               float* planes, float* pooled, float* dst) {
   BoundEpilogue tail = c.epilogue;
   tail.channel_rows = 1;  // Rows are channels.
   tail.channels = s.oc;
@@ -377,13 +255,10 @@ void pool_band(const RowConv& c, const RowBand& band, const Area& area, float* p
   }
   const int64_t height = s.axis[1].out / 2, line = c.shape.axis[2].out / 2;
   const int64_t first_pixel = (band.image * height + band.row / 2) * line + band.column / 2;
-  const auto interleave_row = kInterleave[ceil_div(s.oc, 4) - 1];
   const bool whole = to.columns == line;
   const int64_t lines = whole ? 1 : to.rows, pixels = whole ? to.rows * line : to.columns;
-  for (int64_t r = 0; r < lines; ++r) {
-    interleave_row(pooled + r * to.columns, to.channel_place, s.oc, pixels,
-                   dst + (first_pixel + r * line) * s.dst_pixel, s.dst_pixel);
-  }
+  interleave_rows(pooled, to.channel_place, to.columns, s.oc, lines, pixels,
+                  dst + first_pixel * s.dst_pixel, line * s.dst_pixel, s.dst_pixel);
 }
 
 void run_band(const RowConv& c, const RowBand& band, const float* src, float* dst, float* memory) {
@@ -430,17 +305,14 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
     sums.planes += channels * sums.plane;
   }
   if (c.pooling) {
-    pool_band(c, band, area, planes, inputs + area.floats + row_pixels::kSlack, dst);
+    pool_band(c, s, band, area, planes, inputs + area.floats + row_pixels::kSlack, dst);
     return;
   }
 
   const int64_t line = c.shape.axis[2].out;
   const int64_t first_pixel = (band.image * s.axis[1].out + band.row) * line + band.column;
-  const auto interleave_row = kInterleave[ceil_div(s.oc, 4) - 1];
-  for (int64_t r = 0; r < band.rows; ++r) {
-    interleave_row(planes + r * area.pitch, area.channel_place, s.oc, s.axis[2].out,
-                   dst + (first_pixel + r * line) * s.dst_pixel, s.dst_pixel);
-  }
+  interleave_rows(planes, area.channel_place, area.pitch, s.oc, band.rows, s.axis[2].out,
+                  dst + first_pixel * s.dst_pixel, line * s.dst_pixel, s.dst_pixel);
   apply_row_band_tail(c, band, dst);
 }
 

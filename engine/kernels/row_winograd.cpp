@@ -334,14 +334,13 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace plica {
 
-HWY_EXPORT(vector_lanes);
 HWY_EXPORT(function_of);
 HWY_EXPORT(weights_function_of);
 
 namespace {
 
 row_winograd::Scratch scratch_of(const RowConv& conv, int64_t rows) {
-  return {conv, conv.shape, HWY_DYNAMIC_DISPATCH(vector_lanes)(), rows};
+  return {conv, conv.shape, row_winograd::panels_of(conv.shape).lanes, rows};
 }
 
 }  // namespace

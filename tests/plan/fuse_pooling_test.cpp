@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "engine/kernels/igemm.h"
-#include "tests/support/net.h"
+#include "tests/support/check_steps.h"
 #include "tests/support/simd.h"
 
 namespace plica {
@@ -23,39 +23,14 @@ Value* pool(Net& net, const std::string& kind, Value* x, int64_t size, int64_t s
                  {"ceil_mode", ceil_mode}});
 }
 
+/// How many convolutions pool. Large batches are computed sample by sample, as one step.
 int fused_steps(const Graph& graph, const Shape& shape) {
-  PackCache cache;
-  int count = 0;
-  for (const Step& step : make_plan(graph, {shape}, cache, {}).steps) {
-    count += step.kernel_name.find("row_conv + ") != std::string::npos;
-  }
-  return count;
+  return test::count_steps(graph, shape, 1, "row_conv + ");
 }
 
-/// Compares with float64, and the bits of 1 to 3 threads with those of steps run one by one;
-/// returns how many convolutions pool.
 int check(Net& net, Value* x, Value* output) {
-  net.graph.add_output(output);
-  run_passes(net.graph, {});
-  int count = 0;
-  for (const int64_t n : {1, 3}) {
-    Shape shape = x->shape;
-    shape[0] = n;
-    const std::vector<Array> inputs = {test::random_array(shape, 5)};
-    const Array expected =
-        test::run_planned(net.graph, inputs, PlanOptions{.keep_values = true})[0];
-    CHECK(test::relative_error(expected, evaluate(net.graph, inputs)[0]) < 2e-6);
-    for (const int threads : {1, 2, 3}) {
-      CAPTURE(n, threads);
-      PlanOptions options{.threads = threads};
-      CHECK(test::run_planned(net.graph, inputs, options)[0].data == expected.data);
-      options.chains = {.min_tensor_bytes = 1, .max_band_bytes = 20'000, .min_band_pixels = 1};
-      CHECK(test::run_planned(net.graph, inputs, options)[0].data == expected.data);
-    }
-    // Large batches are computed sample by sample, as one step.
-    if (n == 1) count = fused_steps(net.graph, shape);
-  }
-  return count;
+  test::check_steps(net, x, output);
+  return fused_steps(net.graph, x->shape);
 }
 
 /// Of a convolution of few channels. With narrower vectors than AVX-512's some have other methods.

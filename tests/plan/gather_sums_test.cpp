@@ -3,7 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
-#include "tests/support/net.h"
+#include "tests/support/check_steps.h"
 
 namespace plica {
 namespace {
@@ -27,33 +27,10 @@ Value* average(Net& net, Value* x, int64_t size) {
                 {{"self", Net::ref(x)}, {"output_size", std::vector<Dim>{size, size}}});
 }
 
-/// Compares with float64, and the bits of 1 to 3 threads and of steps run one by one; returns how
-/// many steps sum up rows.
+/// Returns how many steps sum up rows.
 int check(Net& net, Value* x, Value* output) {
-  net.graph.add_output(output);
-  run_passes(net.graph, {});
-  int count = 0;
-  for (const int64_t n : {1, 3}) {
-    Shape shape = x->shape;
-    shape[0] = n;
-    const std::vector<Array> inputs = {test::random_array(shape, 5)};
-    const Array expected =
-        test::run_planned(net.graph, inputs, PlanOptions{.keep_values = true})[0];
-    CHECK(test::relative_error(expected, evaluate(net.graph, inputs)[0]) < 2e-6);
-    for (const int threads : {1, 2, 3}) {
-      CAPTURE(n, threads);
-      PlanOptions options{.threads = threads};
-      CHECK(test::run_planned(net.graph, inputs, options)[0].data == expected.data);
-      options.chains = {.min_tensor_bytes = 1, .max_band_bytes = 20'000, .min_band_pixels = 1};
-      CHECK(test::run_planned(net.graph, inputs, options)[0].data == expected.data);
-    }
-    PackCache cache;
-    count = 0;
-    for (const Step& step : make_plan(net.graph, {shape}, cache, {}).steps) {
-      count += step.kernel_name.find("row sums") != std::string::npos;
-    }
-  }
-  return count;
+  test::check_steps(net, x, output);
+  return test::count_steps(net.graph, x->shape, 3, "row sums");
 }
 
 TEST_CASE("squeeze and excitation takes its mean from sums of rows", "[sums]") {
