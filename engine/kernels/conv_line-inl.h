@@ -97,6 +97,15 @@ struct Columns {
   }
 };
 
+/// Or the compiler loads a value anew for each of its products, across two lines of the cache where
+/// channels are no multiple of a vector.
+template <class V>
+HWY_INLINE void keep_in_register([[maybe_unused]] V& value) {
+#if HWY_ARCH_X86
+  asm("" : "+v"(value.raw));
+#endif
+}
+
 /// Adds the input of column `i` to the sums of those adjacent pixels that see it.
 template <int kPixels, int kTaps, int kStride, class V>
 HWY_INLINE void add_column(int i, V value, const V* weight, V* sum) {
@@ -108,22 +117,43 @@ HWY_INLINE void add_column(int i, V value, const V* weight, V* sum) {
   }
 }
 
-/// The sums of adjacent pixels from `ox` on.
+/// Stores the sums of adjacent pixels, bias included, from `ox` on.
 template <int kPixels, class V>
 HWY_INLINE void store_sums(const ConvLine& line, const V* sums, int64_t ox, int64_t c) {
   const hn::DFromV<V> d;
-  const IgemmShape& s = *line.shape;
-  const auto lo = hn::Set(d, line.epilogue->lo), hi = hn::Set(d, line.epilogue->hi);
-  const auto bias = hn::LoadU(d, line.epilogue->bias + c);
+  // Stores of vectors might change what `line` refers to, for all the compiler knows.
+  const BoundEpilogue& epilogue = *line.epilogue;
+  const int64_t step = line.shape->dst_pixel;
+  float* HWY_RESTRICT dst = line.dst + ox * step + c;
+  V y[kPixels];
   HWY_UNROLL(32)
-  for (int p = 0; p < kPixels; ++p) {
-    auto value = hn::Add(sums[p], bias);
-    if (line.residual) {
-      value = hn::Add(value, hn::LoadU(d, line.residual + (ox + p) * s.residual_pixel + c));
+  for (int p = 0; p < kPixels; ++p) y[p] = sums[p];
+  if (line.residual) {
+    const int64_t residual_step = line.shape->residual_pixel;
+    const float* HWY_RESTRICT residual = line.residual + ox * residual_step + c;
+    HWY_UNROLL(32)
+    for (int p = 0; p < kPixels; ++p) {
+      y[p] = hn::Add(y[p], hn::LoadU(d, residual + p * residual_step));
     }
-    // x86's minimum and maximum are their second operand if one is NaN.
-    hn::StoreU(hn::Min(hi, hn::Max(lo, value)), d, line.dst + (ox + p) * s.dst_pixel + c);
   }
+  if (epilogue.is_bounded()) {
+    const auto lo = hn::Set(d, epilogue.lo), hi = hn::Set(d, epilogue.hi);
+    HWY_UNROLL(32)
+    for (int p = 0; p < kPixels; ++p) {
+      // x86's minimum and maximum are their second operand if one is NaN.
+      y[p] = hn::Min(hi, hn::Max(lo, y[p]));
+    }
+  }
+  HWY_UNROLL(32)
+  for (int p = 0; p < kPixels; ++p, dst += step) hn::StoreU(y[p], d, dst);
+}
+
+/// What the sums of adjacent pixels begin with.
+template <int kPixels, class V>
+HWY_INLINE void begin_sums(const ConvLine& line, int64_t c, V* sums) {
+  const V bias = hn::LoadU(hn::DFromV<V>(), line.epilogue->bias + c);
+  HWY_UNROLL(32)
+  for (int p = 0; p < kPixels; ++p) sums[p] = bias;
 }
 
 using LineTileFn = void (*)(const ConvLine&, const Rows&, int64_t);

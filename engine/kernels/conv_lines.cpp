@@ -30,6 +30,7 @@ class ConvLines final : public Kernel, public RowSummer {
         owner_(std::move(owner)),
         run_(method.function),
         scratch_bytes_(method.scratch_bytes),
+        many_lines_(method.many_lines),
         share_(round_up(kLeastShare, method.step)),
         min_chunk_(round_up(kMinChunk, method.step)) {
     if (parts_.size() != 1 || !is_image(parts_[0].shape)) return;
@@ -109,13 +110,16 @@ class ConvLines final : public Kernel, public RowSummer {
     for (int64_t channel = region.first, next; channel < region.last; channel = next) {
       next = channel + chunk;
       if (region.last - next < min_chunk_) next = region.last;
-      for (int64_t i = region.begin; i < region.end; ++i) {
+      for (int64_t i = region.begin; i < region.end;) {
         ConvLine line = line_of(part, args, i);
         line.begin = channel;
         line.end = next;
         line.scratch = reinterpret_cast<float*>(scratch);
+        if (many_lines_) line.count = lines_together(s, i, region.end, next - channel);
         run_(line);
-        if (sum_pixels_ && !has_tail) sum_row(part, args, i, line.dst, channel, next);
+        for (const int64_t end = i + line.count; i < end; ++i, line.skip(1)) {
+          if (sum_pixels_ && !has_tail) sum_row(part, args, i, line.dst, channel, next);
+        }
       }
     }
     if (!has_tail) return;
@@ -128,6 +132,19 @@ class ConvLines final : public Kernel, public RowSummer {
                       channels);
       if (sum_pixels_) sum_row(part, args, i, line.dst, region.first, region.last);
     }
+  }
+
+  /// Of lines [begin, end), how many of the first plane are computed at a time: a vector of
+  /// channels of all of them before the next one, so that what they read and write should be in the
+  /// second level of the cache, and in the first if pixels are to be summed then.
+  int64_t lines_together(const IgemmShape& s, int64_t begin, int64_t end, int64_t channels) const {
+    constexpr int64_t kMostFloats = 64 * 1024, kMostToSum = 8 * 1024;
+    const auto& [z, y, x] = s.axis;
+    const int64_t all = std::min(end - begin, y.out - begin % y.out);
+    const int64_t floats = y.stride * x.in * s.src_pixel + x.out * s.dst_pixel;
+    int64_t lines = kMostFloats / floats;
+    if (sum_pixels_) lines = std::min(lines, kMostToSum / (x.out * channels));
+    return std::clamp<int64_t>(lines, 1, all);
   }
 
   /// Of the output line number `index`, at `dst`, channels [first, last).
@@ -164,6 +181,7 @@ class ConvLines final : public Kernel, public RowSummer {
   std::shared_ptr<const void> owner_;
   ConvLineFn run_;
   size_t scratch_bytes_;
+  bool many_lines_;
   int64_t share_, min_chunk_;
   SumPixelsFn sum_pixels_ = nullptr;  ///< Of a kernel with row sums.
   RowLayout rows_;

@@ -15,6 +15,7 @@ struct LineMethod {
   ConvLineFn function = nullptr;
   int64_t step = 1;  ///< Lines' channels begin, and end unless they are the last, with a multiple.
   size_t scratch_bytes = 0;  ///< For each thread.
+  bool many_lines = false;   ///< Whether the function computes more than one at a time.
 };
 
 /// Convolutions computed line by line. Parts are as for make_igemm(), but with weights and biases

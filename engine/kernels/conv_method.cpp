@@ -35,7 +35,9 @@ class DepthwiseMethod final : public ConvMethod {
   size_t bytes_per_thread(const std::vector<IgemmPart>&) const override { return 0; }
   std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands operands,
                                std::shared_ptr<const void> owner) const override {
-    return make_conv_lines({depthwise_function()}, std::move(parts), operands, std::move(owner));
+    LineMethod method{depthwise_function()};
+    method.many_lines = true;
+    return make_conv_lines(method, std::move(parts), operands, std::move(owner));
   }
 };
 

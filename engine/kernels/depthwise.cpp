@@ -14,6 +14,7 @@
 #include "hwy/highway.h"
 // Once for each target.
 #include "engine/kernels/conv_line-inl.h"
+#include "engine/kernels/depthwise_line-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace plica::HWY_NAMESPACE {
@@ -79,8 +80,9 @@ void run_pixels(const ConvLine& line, int64_t ox, int64_t t0, int64_t t1) {
     const bool whole = channels - c >= lanes();
     const Inputs inputs(s, c, left);
     const bool whole_input = inputs.count == static_cast<size_t>(lanes());
+    const V bias = hn::Load(d, line.epilogue->bias + c);
     V sum[kPixels];
-    for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(d);
+    for (int p = 0; p < kPixels; ++p) sum[p] = bias;
     for (int64_t tz = planes.first; tz < planes.last; ++tz) {
       const int64_t iz = line.z0 + tz * z.step;
       for (int64_t ty = rows.first; ty < rows.last; ++ty) {
@@ -98,9 +100,8 @@ void run_pixels(const ConvLine& line, int64_t ox, int64_t t0, int64_t t1) {
         }
       }
     }
-    const V bias = hn::Load(d, line.epilogue->bias + c);
     for (int p = 0; p < kPixels; ++p) {
-      V value = hn::Add(sum[p], bias);
+      V value = sum[p];
       if (line.residual) {
         const float* at = line.residual + (ox + p) * residual_step + c;
         value = hn::Add(value, whole ? hn::LoadU(d, at) : hn::LoadN(d, at, left));
@@ -181,10 +182,7 @@ struct DepthwiseTile {
     const Columns<(kPixels - 1) * kStride + kTaps, kTaps, kInside> columns(s.axis[2], ox);
     V sum[kVecs][kPixels];
     HWY_UNROLL(32)
-    for (int p = 0; p < kPixels; ++p) {
-      HWY_UNROLL(32)
-      for (int v = 0; v < kVecs; ++v) sum[v][p] = hn::Zero(D());
-    }
+    for (int v = 0; v < kVecs; ++v) begin_sums<kPixels>(line, c + v * lanes(), sum[v]);
     const float* from = rows.src + columns.first * s.src_pixel + c;
     const int64_t row = kTaps * padded_channels(s);
     const float* w = line.packed + rows.taps.first * row + c;
@@ -208,31 +206,77 @@ struct DepthwiseTile {
                                   const float* from, const float* w, V (&sum)[kVecs][kPixels]) {
     const D d;
     constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
-    const int64_t padded = padded_channels(s);
-    for (int64_t y = rows.taps.first; y < rows.taps.last;
-         ++y, from += rows.row, w += kTaps * padded) {
+    const int64_t padded = padded_channels(s), pixel = s.src_pixel, pixel3 = 3 * pixel;
+    for (int64_t left = rows.taps.last - rows.taps.first; left > 0;
+         --left, from += rows.row, w += kTaps * padded) {
       V weight[kVecs][kTaps];
       HWY_UNROLL(32)
       for (int t = 0; t < kTaps; ++t) {
         HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) weight[v][t] = hn::LoadU(d, w + t * padded + v * lanes());
       }
-      const float* at = from;
+      // Columns 4 * i + (0, 1, 2, 3) are at base[i] + (0, 1, 2, 3) pixels: more pointers than that
+      // do not fit into the registers.
+      constexpr int kBases = (kColumns + 3) / 4;
+      const float* base[kBases];
+      HWY_UNROLL(32)
+      for (int i = 0; i < kBases; ++i) {
+        base[i] = from + 4 * i * pixel;
+        asm("" : "+r"(base[i]));
+      }
       // Each input is loaded once for all pixels.
       HWY_UNROLL(32)
-      for (int i = 0; i < kColumns; ++i, at += s.src_pixel) {
+      for (int i = 0; i < kColumns; ++i) {
         if (columns.outside(i)) continue;
+        const float* at = base[i / 4] + (i % 4 == 3 ? pixel3 : i % 4 * pixel);
         HWY_UNROLL(32)
         for (int v = 0; v < kVecs; ++v) {
-          const V value = hn::LoadU(d, at + v * lanes());
+          V value = hn::LoadU(d, at + v * lanes());
+          keep_in_register(value);
           // The next vectors of channels; the processor does not foresee so many pixels.
-          if (y + 1 == rows.taps.last) __builtin_prefetch(at + (kVecs + v) * lanes(), 0, 3);
+          if (left == 1) __builtin_prefetch(at + (kVecs + v) * lanes(), 0, 3);
           add_column<kPixels, kTaps, kStride>(i, value, weight[v], sum[v]);
         }
       }
     }
   }
 };
+
+/// Whether run_three_tap_lines() computes lines of this convolution. Those of one tile are as fast
+/// by tiles.
+bool has_three_taps(const IgemmShape& s) {
+  const auto& [z, y, x] = s.axis;
+  return x.out > DepthwiseTile<D, 3, 1, false>::kMostPixels && s.oc == 1 && z == IgemmAxis() &&
+         y.taps <= 3 && x.taps == 3 && x.step == 1 && x.stride <= 2 && has_plain_lines(s);
+}
+
+/// Of at least a vector of channels.
+template <class D, int kStride>
+void run_three_tap_lines(const ConvLine& all) {
+  const IgemmAxis& y = all.shape->axis[1];
+  const int64_t padded = padded_channels(*all.shape);
+  for (ConvLine lines = all; lines.count > 0;) {
+    const Rows rows(lines);
+    ConvLine same = lines;  // those that see the same taps
+    same.count = 1;
+    while (same.count < lines.count &&
+           taps_inside(y, lines.y0 + same.count * y.stride) == rows.taps) {
+      ++same.count;
+    }
+    const int64_t taps = same.residual ? 0 : rows.taps.last - rows.taps.first;
+    if (taps == 3) {
+      run_three_taps<D, kStride, 3>(same, rows, padded);
+    } else if (taps == 2) {
+      run_three_taps<D, kStride, 2>(same, rows, padded);
+    } else if (taps == 1) {
+      run_three_taps<D, kStride, 1>(same, rows, padded);
+    } else {
+      same.count = 1;
+      run_tiles<DepthwiseTile<D, 3, kStride, false>>(same, rows);
+    }
+    lines.skip(same.count);
+  }
+}
 
 /// Kernels of any width.
 template <class Inputs, int kStride>
@@ -264,8 +308,7 @@ struct DepthwisePieces {
     const Inputs inputs(s, c, static_cast<size_t>(lanes()));
     const int64_t padded = padded_channels(s), first = ox * x.stride + x.origin;
     V sum[kPixels];
-    HWY_UNROLL(32)
-    for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(D());
+    begin_sums<kPixels>(line, c, sum);
     const float* row = rows.src + inputs.first;
     const float* w = line.packed + rows.taps.first * x.taps * padded + c;
     for (int64_t y = rows.taps.first; y < rows.taps.last; ++y, row += rows.row) {
@@ -341,17 +384,24 @@ ConvLineFn half_vectors_function(const IgemmShape& s) {
   return nullptr;
 }
 
-void run_channels(const ConvLine& line) {
-  const int64_t channels = line.end - line.begin;
-  const ConvLineFn function = channels >= lanes()       ? whole_vectors_function(*line.shape)
-                              : 2 * channels >= lanes() ? half_vectors_function(*line.shape)
+void run_channels(const ConvLine& lines) {
+  const IgemmShape& s = *lines.shape;
+  const int64_t channels = lines.end - lines.begin;
+  if (channels >= lanes() && has_three_taps(s)) {
+    return s.axis[2].stride == 1 ? run_three_tap_lines<D, 1>(lines)
+                                 : run_three_tap_lines<D, 2>(lines);
+  }
+  const ConvLineFn function = channels >= lanes()       ? whole_vectors_function(s)
+                              : 2 * channels >= lanes() ? half_vectors_function(s)
                                                         : nullptr;
-  if (function) {
-    function(line);
-  } else if (line.shape->oc == 1) {
-    run_line<OwnChannels>(line);
-  } else {
-    run_line<SharedChannels>(line);
+  for (ConvLine line = lines; line.count > 0; line.skip(1)) {
+    if (function) {
+      function(line);
+    } else if (s.oc == 1) {
+      run_line<OwnChannels>(line);
+    } else {
+      run_line<SharedChannels>(line);
+    }
   }
 }
 

@@ -28,6 +28,10 @@ struct BoundEpilogue {
   int64_t first_row = 0;
   BoundPointwise post;
 
+  bool is_bounded() const {
+    return lo != -std::numeric_limits<float>::infinity() ||
+           hi != std::numeric_limits<float>::infinity();
+  }
   bool has_tail() const { return activation || scale || post; }
 };
 

@@ -98,8 +98,7 @@ struct PermutedTile {
     // The first channel of each lane's group.
     const auto first = hn::And(hn::Iota(di, 0), hn::Set(di, static_cast<int32_t>(-s.ic)));
     V sum[kPixels];
-    HWY_UNROLL(32)
-    for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(d);
+    begin_sums<kPixels>(line, c, sum);
     const float* from = rows.src + columns.first * s.src_pixel + c;
     const float* w = weights + rows.taps.first * s.ic * kTaps * lanes();
     for (int64_t y = rows.taps.first; y < rows.taps.last; ++y, from += rows.row) {
@@ -143,9 +142,8 @@ HWY_NOINLINE void run_broadcast_tile(const BroadcastTile& tile) {
   constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
   V sum[kVecs][kPixels];
   HWY_UNROLL(32)
-  for (int p = 0; p < kPixels; ++p) {
-    HWY_UNROLL(32)
-    for (int v = 0; v < kVecs; ++v) sum[v][p] = hn::Zero(d);
+  for (int v = 0; v < kVecs; ++v) {
+    begin_sums<kPixels>(*tile.line, v == 0 ? tile.c : tile.next, sum[v]);
   }
   const float* w = tile.w;
   for (int64_t y = 0; y < tile.rows; ++y) {

@@ -278,7 +278,7 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
   tiles.lo = epilogue.lo;
   tiles.hi = epilogue.hi;
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  tiles.bounded = epilogue.lo != -kInfinity || epilogue.hi != kInfinity;
+  tiles.bounded = epilogue.is_bounded();
   const int64_t end_panel = block.panel + block.panels;
   const int64_t full_end = std::min(end_panel, s.oc / panels.width());
   const bool pairs = block.rows <= kPairRows || conflicts(tiles.a_stride);

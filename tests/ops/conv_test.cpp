@@ -196,6 +196,20 @@ TEST_CASE("depthwise convolution of any width", "[conv]") {
       {.stride = {stride}, .padding = {kernel / 2, padding}, .groups = 50, .has_bias = true}));
 }
 
+TEST_CASE("depthwise convolution of wide images", "[conv]") {
+  // Strips of pixels, and rows that see one, two or all rows of the kernel, or nothing but padding.
+  const int64_t width = GENERATE(23, 36, 37, 61);
+  const int64_t rows = GENERATE(1, 2, 3);
+  const int64_t stride = GENERATE(1, 2);
+  const int64_t padding = GENERATE(0, 1, 2, 3);
+  Case c{{2, 40, 6, width}, {40, 1, rows, 3}};
+  const Conv::Attributes attributes{
+      .stride = {stride}, .padding = {padding}, .groups = 40, .has_bias = true};
+  check(make_graph<Conv>(c, attributes));
+  c.epilogue = full_epilogue(40, {Pointwise::kRelu});
+  check(make_graph<Conv>(c, attributes));
+}
+
 TEST_CASE("depthwise convolution of fewer channels than a vector has lanes", "[conv]") {
   const int64_t channels = GENERATE(2, 4, 5, 8, 12, 15);
   const int64_t width = GENERATE(1, 3, 4, 7, 13);
