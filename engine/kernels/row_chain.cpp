@@ -57,6 +57,31 @@ std::vector<const Kernel*> kernels_of(const std::vector<ChainStage>& stages) {
   return kernels;
 }
 
+/// Rows of each kernel's output.
+struct Rows {
+  std::array<RowRange, kMaxChain> held{};    // of earlier bands, in memory
+  std::array<RowRange, kMaxChain> wanted{};  // to be computed next
+
+  /// Goes on to rows `out` of the last of `count` kernels. Calls move(i, held, kept) where of the
+  /// rows held those that are still needed have to move to the beginning of their memory.
+  template <class KernelAt, class Move>
+  void next(size_t count, const KernelAt& kernel, RowRange out, const Move& move) {
+    wanted[count - 1] = out;
+    for (size_t i = count - 1; i-- > 0;) {
+      const RowRange needed = kernel(i + 1).rows_needed(wanted[i + 1]);
+      RowRange kept = held[i];
+      if (needed.begin >= kept.end) {
+        kept = {needed.begin, needed.begin};
+      } else if (needed.begin > kept.begin) {
+        kept.begin = needed.begin;
+        move(i, held[i], kept);
+      }
+      held[i] = kept;
+      wanted[i] = {kept.end, std::max(kept.end, needed.end)};
+    }
+  }
+};
+
 class RowChain final : public Kernel {
  public:
   RowChain(std::vector<ChainStage> stages, int64_t band)
@@ -91,19 +116,19 @@ class RowChain final : public Kernel {
 
  private:
   void run_part(const KernelArgs& args, int64_t image, RowRange out, std::byte* memory) const {
-    std::array<RowRange, kMaxChain> held{};  // of each kernel's output, in `memory`
-    std::array<RowRange, kMaxChain> wanted{};
-    const size_t last = stages_.size() - 1;
+    const auto kernel = [&](size_t i) -> const Kernel& { return *stages_[i].kernel; };
+    const auto move = [&](size_t i, RowRange held, RowRange kept) {
+      const int64_t row = kernel(i).row_layout()->out_row;
+      float* rows = buffer(i, memory);
+      std::memmove(rows, rows + (kept.begin - held.begin) * row,
+                   static_cast<size_t>(kept.count() * row) * sizeof(float));
+    };
+    Rows rows;
     for (int64_t begin = out.begin; begin < out.end; begin += band_) {
-      wanted[last] = {begin, std::min(begin + band_, out.end)};
-      for (size_t i = last; i-- > 0;) {
-        const RowRange needed = stages_[i + 1].kernel->rows_needed(wanted[i + 1]);
-        held[i] = keep(i, held[i], needed, memory);
-        wanted[i] = {held[i].end, std::max(held[i].end, needed.end)};
-      }
-      for (size_t i = 0; i <= last; ++i) {
-        if (wanted[i].count() > 0) run_stage(args, i, image, wanted[i], held, memory);
-        held[i].end = wanted[i].end;
+      rows.next(stages_.size(), kernel, {begin, std::min(begin + band_, out.end)}, move);
+      for (size_t i = 0; i < stages_.size(); ++i) {
+        if (rows.wanted[i].count() > 0) run_stage(args, i, image, rows, memory);
+        rows.held[i].end = rows.wanted[i].end;
       }
     }
   }
@@ -112,21 +137,8 @@ class RowChain final : public Kernel {
     return reinterpret_cast<float*>(memory + offsets_[stage]);
   }
 
-  /// Moves those of the rows held that are still needed to the beginning of their buffer.
-  RowRange keep(size_t stage, RowRange held, RowRange needed, std::byte* memory) const {
-    if (needed.begin >= held.end) return {needed.begin, needed.begin};
-    if (needed.begin > held.begin) {
-      const int64_t row = stages_[stage].kernel->row_layout()->out_row;
-      float* rows = buffer(stage, memory);
-      const auto count = static_cast<size_t>((held.end - needed.begin) * row);
-      std::memmove(rows, rows + (needed.begin - held.begin) * row, count * sizeof(float));
-      held.begin = needed.begin;
-    }
-    return held;
-  }
-
-  void run_stage(const KernelArgs& args, size_t i, int64_t image, RowRange rows,
-                 const std::array<RowRange, kMaxChain>& held, std::byte* memory) const {
+  void run_stage(const KernelArgs& args, size_t i, int64_t image, const Rows& rows,
+                 std::byte* memory) const {
     const ChainStage& stage = stages_[i];
     const RowLayout& layout = *stage.kernel->row_layout();
     std::array<const float*, kMaxChainInputs> in{};
@@ -136,15 +148,15 @@ class RowChain final : public Kernel {
     // Where whole tensors would begin, so that the rows held are in their places.
     if (i > 0) {
       in[static_cast<size_t>(layout.src)] =
-          buffer(i - 1, memory) - (image * layout.in_rows + held[i - 1].begin) * layout.in_row;
+          buffer(i - 1, memory) - (image * layout.in_rows + rows.held[i - 1].begin) * layout.in_row;
     }
     if (i + 1 == stages_.size()) {
-      stage.kernel->run_rows({in.data(), args.out, memory}, image, rows);
+      stage.kernel->run_rows({in.data(), args.out, memory}, image, rows.wanted[i]);
       return;
     }
     float* const out =
-        buffer(i, memory) - (image * layout.out_rows + held[i].begin) * layout.out_row;
-    stage.kernel->run_rows({in.data(), &out, memory}, image, rows);
+        buffer(i, memory) - (image * layout.out_rows + rows.held[i].begin) * layout.out_row;
+    stage.kernel->run_rows({in.data(), &out, memory}, image, rows.wanted[i]);
   }
 
   std::vector<ChainStage> stages_;
@@ -167,6 +179,21 @@ int64_t chain_band(const std::vector<const Kernel*>& kernels, size_t bytes) {
   int64_t band = 0;
   while (band < most && band_bytes(kernels, band + 1) <= bytes) ++band;
   return band;
+}
+
+int64_t chain_moved_bytes(const std::vector<const Kernel*>& kernels, int64_t band) {
+  const auto kernel = [&](size_t i) -> const Kernel& { return *kernels[i]; };
+  int64_t floats = 0;
+  const auto move = [&](size_t i, RowRange, RowRange kept) {
+    floats += kept.count() * kernels[i]->row_layout()->out_row;
+  };
+  const RowLayout& last = *kernels.back()->row_layout();
+  Rows rows;
+  for (int64_t begin = 0; begin < last.out_rows; begin += band) {
+    rows.next(kernels.size(), kernel, {begin, std::min(begin + band, last.out_rows)}, move);
+    for (size_t i = 0; i < kernels.size(); ++i) rows.held[i].end = rows.wanted[i].end;
+  }
+  return last.images * floats * static_cast<int64_t>(sizeof(float));
 }
 
 size_t chain_bytes_per_thread(const std::vector<const Kernel*>& kernels, int64_t band) {

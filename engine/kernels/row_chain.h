@@ -26,6 +26,10 @@ bool can_chain(const Kernel& kernel, const Kernel& next);
 /// Output rows of a band for which the rows between the kernels fit `bytes`; 0 if there are none.
 int64_t chain_band(const std::vector<const Kernel*>& kernels, size_t bytes);
 
+/// Bytes that one thread moves in all images, from where rows that the next band needs too were to
+/// where that band has them.
+int64_t chain_moved_bytes(const std::vector<const Kernel*>& kernels, int64_t band);
+
 /// Bytes of scratch memory that each thread of make_row_chain() needs.
 size_t chain_bytes_per_thread(const std::vector<const Kernel*>& kernels, int64_t band);
 

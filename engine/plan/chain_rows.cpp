@@ -33,8 +33,8 @@ std::vector<const Kernel*> kernels_of(const Plan& plan, size_t begin, size_t end
   return kernels;
 }
 
-/// Output rows of a band of the chain of steps [begin, end); 0 if it is not worth while.
-int64_t worthwhile_band(const Plan& plan, size_t begin, size_t end, const ChainLimits& limits) {
+/// Output rows of a band of the chain of steps [begin, end); 0 if it has none.
+int64_t band_of(const Plan& plan, size_t begin, size_t end, const ChainLimits& limits) {
   if (end - begin > kMaxChain) return 0;
   size_t weights = 0;
   for (size_t i = begin; i < end; ++i) {
@@ -109,22 +109,24 @@ void find_lifetimes(Plan& plan) {
 void chain_rows(Plan& plan, const ChainLimits& limits) {
   find_lifetimes(plan);
   const size_t count = plan.steps.size();
-  // Of all ways to cut the first `end` steps into chains, the one that hands most bytes on.
+  // Of all ways to cut the first `end` steps into chains, the one that hands most bytes on without
+  // moving them: long chains have short bands, which move most of what they need.
   struct Cut {
-    size_t bytes = 0, begin = 0;
+    int64_t bytes = 0;
+    size_t begin = 0;
     int64_t band = 0;  // 0: a single step
   };
   std::vector<Cut> best(count + 1);
   for (size_t end = 1; end <= count; ++end) {
     best[end] = {best[end - 1].bytes, end - 1, 0};
-    size_t bytes = 0;
+    int64_t handed_on = 0;
     for (size_t begin = end - 1; begin-- > 0 && hands_on(plan, begin, limits.min_tensor_bytes);) {
-      bytes += buffer_of(plan, plan.steps[begin].outputs[0]).bytes;
-      const int64_t band = worthwhile_band(plan, begin, end, limits);
+      handed_on += static_cast<int64_t>(buffer_of(plan, plan.steps[begin].outputs[0]).bytes);
+      const int64_t band = band_of(plan, begin, end, limits);
       if (band == 0) break;
-      if (best[begin].bytes + bytes > best[end].bytes) {
-        best[end] = {best[begin].bytes + bytes, begin, band};
-      }
+      const int64_t moved = chain_moved_bytes(kernels_of(plan, begin, end), band);
+      const int64_t bytes = best[begin].bytes + handed_on - moved;
+      if (bytes > best[end].bytes) best[end] = {bytes, begin, band};
     }
   }
   std::vector<Step> steps;

@@ -206,7 +206,7 @@ TEST_CASE("depthwise convolution of wide images", "[conv]") {
   const Conv::Attributes attributes{
       .stride = {stride}, .padding = {padding}, .groups = 40, .has_bias = true};
   check(make_graph<Conv>(c, attributes));
-  c.epilogue = full_epilogue(40, {Pointwise::kRelu});
+  c.epilogue = full_epilogue(40, relu());
   check(make_graph<Conv>(c, attributes));
 }
 

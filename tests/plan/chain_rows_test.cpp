@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
+#include "engine/kernels/row_chain.h"
 #include "tests/support/net.h"
 
 namespace plica {
@@ -123,6 +124,26 @@ TEST_CASE("what another step reads is not handed on", "[chain]") {
     s.net.graph.add_output(b);
     CHECK(check(s, s.net.binary("add", a, c)).find("depthwise") == std::string::npos);
   }
+}
+
+TEST_CASE("rows that the next band needs too are counted as moved", "[chain]") {
+  Start s(13, 11);
+  s.net.graph.add_output(s.depthwise(s.depthwise(s.conv(s.x, 20, 1, 1, 0), 3, 1, 1), 3, 1, 1));
+  set_shapes(s.net.graph);
+  PackCache cache;
+  const PlanOptions apart{.chains = {.min_tensor_bytes = 1 << 30}};
+  const Plan plan = make_plan(s.net.graph, {{2, 6, 13, 11}}, cache, apart);
+  std::vector<const Kernel*> kernels;
+  for (const Step& step : plan.steps) {
+    if (step.kernel_name == "depthwise") kernels.push_back(step.kernel.get());
+  }
+  REQUIRE(kernels.size() == 2);
+  constexpr int64_t kRow = 11 * 20 * 4, kImages = 2;
+  // Of rows 0 to 12, one at a time: from the third on, the two before each; two at a time: the same
+  // two, for rows 2, 4, ... 12, but row 12 needs row 11 alone.
+  CHECK(chain_moved_bytes(kernels, 1) == kImages * 11 * 2 * kRow);
+  CHECK(chain_moved_bytes(kernels, 2) == kImages * 6 * 2 * kRow);
+  CHECK(chain_moved_bytes(kernels, 13) == 0);
 }
 
 TEST_CASE("a chain needs no memory for what it hands on", "[chain]") {
