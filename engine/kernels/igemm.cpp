@@ -4,7 +4,6 @@
 #include <array>
 #include <cstring>
 #include <iterator>
-#include <limits>
 #include <utility>
 
 #include "engine/base/ceil_div.h"
@@ -277,7 +276,6 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
   tiles.a_stride = plain ? s.src_pixel : igemm::row_floats(s);
   tiles.lo = epilogue.lo;
   tiles.hi = epilogue.hi;
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
   tiles.bounded = epilogue.is_bounded();
   const int64_t end_panel = block.panel + block.panels;
   const int64_t full_end = std::min(end_panel, s.oc / panels.width());
