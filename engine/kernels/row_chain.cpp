@@ -59,7 +59,7 @@ std::vector<const Kernel*> kernels_of(const std::vector<ChainStage>& stages) {
 
 /// Rows of each kernel's output.
 struct Rows {
-  std::array<RowRange, kMaxChain> held{};    // of earlier bands, in memory
+  std::array<RowRange, kMaxChain> held{};    // in memory, with those to be computed next
   std::array<RowRange, kMaxChain> wanted{};  // to be computed next
 
   /// Goes on to rows `out` of the last of `count` kernels. Calls move(i, held, kept) where of the
@@ -76,8 +76,8 @@ struct Rows {
         kept.begin = needed.begin;
         move(i, held[i], kept);
       }
-      held[i] = kept;
       wanted[i] = {kept.end, std::max(kept.end, needed.end)};
+      held[i] = {kept.begin, wanted[i].end};
     }
   }
 };
@@ -128,7 +128,6 @@ class RowChain final : public Kernel {
       rows.next(stages_.size(), kernel, {begin, std::min(begin + band_, out.end)}, move);
       for (size_t i = 0; i < stages_.size(); ++i) {
         if (rows.wanted[i].count() > 0) run_stage(args, i, image, rows, memory);
-        rows.held[i].end = rows.wanted[i].end;
       }
     }
   }
@@ -191,7 +190,6 @@ int64_t chain_moved_bytes(const std::vector<const Kernel*>& kernels, int64_t ban
   Rows rows;
   for (int64_t begin = 0; begin < last.out_rows; begin += band) {
     rows.next(kernels.size(), kernel, {begin, std::min(begin + band, last.out_rows)}, move);
-    for (size_t i = 0; i < kernels.size(); ++i) rows.held[i].end = rows.wanted[i].end;
   }
   return last.images * floats * static_cast<int64_t>(sizeof(float));
 }
