@@ -30,6 +30,12 @@ struct Affine {
   int64_t channels() const { return static_cast<int64_t>(scale.size()); }
 };
 
+/// A channel (axis 1) of an input.
+struct ChannelSource {
+  int input = 0;
+  int64_t channel = 0;
+};
+
 /// What a kernel does to its result before it stores it, in this order:
 ///   y = post_activation(affine(activation(x + residual)))
 /// `residual` is the node's last input, of the output's shape.
@@ -98,6 +104,14 @@ class Op {
   /// Output 0 is the inputs one behind the other along axis 1: the planner may have them computed
   /// in their places and need no step for it.
   virtual bool joins_channels() const { return false; }
+
+  /// Where each channel (axis 1) of an output is from, if the operator does nothing but choose and
+  /// order channels of its inputs, all else being as it is; else nothing. Shapes are the values'
+  /// own.
+  virtual std::vector<ChannelSource> channel_sources(const Node& node, size_t output) const {
+    (void)node, (void)output;
+    return {};
+  }
 
   /// Sample i of the outputs (axis 0) is computed from sample i of the inputs that are not
   /// constants alone, where all of these have as many samples and infer_shapes() agrees for a

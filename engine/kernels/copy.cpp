@@ -21,23 +21,41 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 using Axis = StridedCopy::Axis;
 
+/// Rows of N to 2 N elements, N being the lanes of `d`: two vectors that may overlap.
+template <class D>
+void move_short_rows(D d, const float* HWY_RESTRICT src, float* HWY_RESTRICT dst, Axis a, Axis b) {
+  const int64_t last = b.size - static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t i = 0; i < a.size; ++i, src += a.src_stride, dst += a.dst_stride) {
+    const auto first_vector = hn::LoadU(d, src), last_vector = hn::LoadU(d, src + last);
+    hn::StoreU(first_vector, d, dst);
+    hn::StoreU(last_vector, d, dst + last);
+  }
+}
+
 /// Both ends contiguous along b.
 void move_rows(const float* HWY_RESTRICT src, float* HWY_RESTRICT dst, Axis a, Axis b) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   // Beyond this, the library's memcpy has better ways (string instructions, streaming stores).
   constexpr int64_t kLongRow = 512;
+  if (b.size <= 2 * lanes) {
+    if (b.size >= lanes) return move_short_rows(d, src, dst, a, b);
+    if (b.size >= 8) return move_short_rows(hn::CappedTag<float, 8>(), src, dst, a, b);
+    if (b.size >= 4) return move_short_rows(hn::CappedTag<float, 4>(), src, dst, a, b);
+    for (int64_t i = 0; i < a.size; ++i, src += a.src_stride, dst += a.dst_stride) {
+      for (int64_t j = 0; j < b.size; ++j) dst[j] = src[j];
+    }
+    return;
+  }
   for (int64_t i = 0; i < a.size; ++i, src += a.src_stride, dst += a.dst_stride) {
     if (b.size >= kLongRow) {
       std::memcpy(dst, src, static_cast<size_t>(b.size) * sizeof(float));
-    } else if (b.size >= lanes) {
-      int64_t j = 0;
-      for (; j + lanes <= b.size; j += lanes) hn::StoreU(hn::LoadU(d, src + j), d, dst + j);
-      // The last vector overlaps the one before it.
-      if (j < b.size) hn::StoreU(hn::LoadU(d, src + b.size - lanes), d, dst + b.size - lanes);
-    } else {
-      for (int64_t j = 0; j < b.size; ++j) dst[j] = src[j];
+      continue;
     }
+    int64_t j = 0;
+    for (; j + lanes <= b.size; j += lanes) hn::StoreU(hn::LoadU(d, src + j), d, dst + j);
+    // The last vector overlaps the one before it.
+    if (j < b.size) hn::StoreU(hn::LoadU(d, src + b.size - lanes), d, dst + b.size - lanes);
   }
 }
 

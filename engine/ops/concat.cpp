@@ -1,5 +1,6 @@
 #include "engine/base/checked.h"
 #include "engine/graph/args.h"
+#include "engine/graph/graph.h"
 #include "engine/ops/move.h"
 
 namespace plica {
@@ -17,6 +18,17 @@ class Concat : public MoveOp {
   bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override { return concat("axis ", axis_); }
   bool joins_channels() const override { return axis_ == 1; }
+  std::vector<ChannelSource> channel_sources(const Node& node, size_t) const override {
+    std::vector<ChannelSource> sources;
+    const int64_t rank = node.outputs[0]->rank();
+    if (rank < 3 || normalize_axis(axis_, rank) != 1) return {};
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const Value& input = *node.inputs[i];
+      if (input.rank() != rank || input.shape[1] < 0) return {};
+      for (int64_t c = 0; c < input.shape[1]; ++c) sources.push_back({static_cast<int>(i), c});
+    }
+    return sources;
+  }
 
  protected:
   Shape output_shape(std::span<const Shape> inputs, const Bindings&) const override {

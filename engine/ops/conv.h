@@ -60,6 +60,7 @@ class ConvBase : public Op {
   bool fold_input_affine(Graph& graph, Node& node, const Affine& affine, std::string& why) override;
 
   bool has_bias() const { return attributes_.has_bias; }
+  int64_t groups() const { return attributes_.groups; }
 
  protected:
   /// Throws kInvalid for attributes that make no sense for any input.

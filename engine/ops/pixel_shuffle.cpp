@@ -1,5 +1,6 @@
 #include "engine/base/checked.h"
 #include "engine/graph/args.h"
+#include "engine/graph/graph.h"
 #include "engine/ops/move.h"
 
 namespace plica {
@@ -110,6 +111,14 @@ class ChannelShuffle : public MoveOp {
   std::string_view name() const override { return "channel_shuffle"; }
   bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override { return concat("groups ", groups_); }
+  std::vector<ChannelSource> channel_sources(const Node& node, size_t) const override {
+    const int64_t channels = node.inputs[0]->shape[1];
+    std::vector<ChannelSource> sources;
+    for (int64_t c = 0; c < channels; ++c) {
+      sources.push_back({0, c % groups_ * (channels / groups_) + c / groups_});
+    }
+    return sources;
+  }
 
  protected:
   Shape output_shape(std::span<const Shape> inputs, const Bindings&) const override {

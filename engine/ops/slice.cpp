@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "engine/graph/args.h"
+#include "engine/graph/graph.h"
 #include "engine/ops/view.h"
 
 namespace plica {
@@ -24,6 +25,16 @@ class Slice : public StridedViewOp {
     text += ":";
     if (end_ && !(end_->is_number() && end_->evaluate({}) == INT64_MAX)) text += end_->to_string();
     return step_ == 1 ? text : concat(text, ":", step_);
+  }
+  std::vector<ChannelSource> channel_sources(const Node& node, size_t) const override {
+    const Value &in = *node.inputs[0], &out = *node.outputs[0];
+    const bool known =
+        (!start_ || start_->is_number()) && in.rank() >= 3 && in.shape[1] >= 0 && out.shape[1] >= 0;
+    if (!known || step_ != 1 || normalize_axis(axis_, in.rank()) != 1) return {};
+    const int64_t start = start_ ? start_->evaluate({}) : 0;
+    const int64_t first =
+        std::clamp<int64_t>(start < 0 ? start + in.shape[1] : start, 0, in.shape[1]);
+    return consecutive_channels(first, out.shape[1]);
   }
 
  protected:
@@ -61,6 +72,14 @@ class Narrow : public StridedViewOp {
   std::string_view name() const override { return "narrow"; }
   std::string describe() const override {
     return concat("axis ", axis_, ", ", length_.to_string(), " from ", start_.to_string());
+  }
+  std::vector<ChannelSource> channel_sources(const Node& node, size_t) const override {
+    const Value &in = *node.inputs[0], &out = *node.outputs[0];
+    const bool known =
+        start_.is_number() && in.rank() >= 3 && in.shape[1] >= 0 && out.shape[1] >= 0;
+    if (!known || normalize_axis(axis_, in.rank()) != 1) return {};
+    const int64_t start = start_.evaluate({});
+    return consecutive_channels(start < 0 ? start + in.shape[1] : start, out.shape[1]);
   }
 
  protected:

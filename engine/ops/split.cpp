@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "engine/graph/args.h"
+#include "engine/graph/graph.h"
 #include "engine/ops/view.h"
 
 namespace plica {
@@ -14,6 +15,18 @@ class SplitOp : public StridedViewOp {
   }
 
   bool is_samplewise(std::span<const Shape>) const override { return true; }
+
+  std::vector<ChannelSource> channel_sources(const Node& node, size_t output) const override {
+    const int64_t rank = node.inputs[0]->rank();
+    if (rank < 3 || normalize_axis(axis_, rank) != 1) return {};
+    int64_t first = 0;
+    for (size_t i = 0; i <= output; ++i) {
+      const Value& part = *node.outputs[i];
+      if (part.rank() != rank || part.shape[1] < 0) return {};
+      if (i < output) first += part.shape[1];
+    }
+    return consecutive_channels(first, node.outputs[output]->shape[1]);
+  }
 
  protected:
   /// Sizes of the parts of an axis of `size`; as many as there are outputs.

@@ -57,6 +57,13 @@ inline void plan_reshape(StepBuilder& builder) {
   builder.emit(make_copy(src, row_major(src.shape)), "reshape");
 }
 
+/// Channels of input 0.
+inline std::vector<ChannelSource> consecutive_channels(int64_t first, int64_t count) {
+  std::vector<ChannelSource> sources;
+  for (int64_t c = first; c < first + count; ++c) sources.push_back({0, c});
+  return sources;
+}
+
 /// An operator whose output has the elements of input 0 in the same row-major order. The first
 /// input is the data; others, if any, only give a shape.
 class ReshapeOp : public Op {

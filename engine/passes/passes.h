@@ -27,6 +27,8 @@ bool lower_batch_norms(Graph& graph, FoldLog& log);
 bool lower_channel_arithmetic(Graph& graph, FoldLog& log);
 bool fold_into_producers(Graph& graph, FoldLog& log);
 bool fold_into_consumers(Graph& graph, FoldLog& log);
+bool restore_channel_shuffles(Graph& graph, FoldLog& log);
+bool gather_channels(Graph& graph, FoldLog& log);
 bool permute_flatten_linear(Graph& graph, FoldLog& log);
 bool fuse_epilogues(Graph& graph, FoldLog& log);
 bool fuse_mlp(Graph& graph, FoldLog& log);

@@ -19,7 +19,7 @@ bool is_channels_last(const Value* value) {
   if (name == "channel_affine" || name == "batch_norm" || node->op->as_pointwise()) {
     return is_channels_last(node->inputs[0]);
   }
-  if (name == "cat" || name == "add") {
+  if (name == "cat" || name == "add" || name == "gather_channels" || name == "channel_shuffle") {
     return std::all_of(node->inputs.begin(), node->inputs.end(), is_channels_last);
   }
   return false;

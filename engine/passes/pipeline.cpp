@@ -28,6 +28,11 @@ std::vector<Pass> list_passes(const PassOptions& options) {
     passes.push_back({"fold_into_consumers", fold_into_consumers});
   }
   if (options.fuse) {
+    // Exported from Python, a shuffle of channels is three operators.
+    passes.push_back({"restore_channel_shuffles", restore_channel_shuffles});
+    // Reorders weights by channel, so folding has to be done; before epilogues, behind which
+    // weights are not all that knows of channels.
+    passes.push_back({"gather_channels", gather_channels});
     // Rearranges weights by channel, so folding has to be done; before epilogues, which it could
     // not look through.
     passes.push_back({"permute_flatten_linear", permute_flatten_linear});
