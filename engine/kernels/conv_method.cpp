@@ -62,7 +62,8 @@ class GroupedMethod final : public ConvMethod {
   std::unique_ptr<Kernel> make(std::vector<IgemmPart> parts, IgemmOperands operands,
                                std::shared_ptr<const void> owner) const override {
     const IgemmShape& shape = parts[0].shape;
-    const LineMethod method{grouped_function(shape), grouped_step(shape), bytes_per_thread(parts)};
+    const LineMethod method{grouped_function(shape), grouped_step(shape), bytes_per_thread(parts),
+                            grouped_many_lines(shape)};
     return make_conv_lines(method, std::move(parts), operands, std::move(owner));
   }
 };

@@ -47,6 +47,14 @@ inline int64_t line_width(const IgemmShape& shape) {
   return (x.out - 1) * x.stride + kTaps;
 }
 
+/// Lines whose input is copied at a time, so that it stays in the first level of the cache.
+inline int64_t lines_copied(const IgemmShape& shape) {
+  constexpr int64_t kFloats = 4 * 1024;
+  const IgemmAxis& y = shape.axis[1];
+  const int64_t rows = kFloats / (line_width(shape) * shape.ic);
+  return std::clamp<int64_t>((rows - y.taps) / y.stride + 1, 1, y.out);
+}
+
 /// Floats of the weights of a vector.
 inline int64_t weights_of_vector(const IgemmShape& shape, int64_t lanes) {
   return shape.depth() * lanes;
@@ -126,35 +134,49 @@ struct PermutedTile {
 
 /// Groups have at least a vector of output channels: inputs are broadcast.
 struct BroadcastTile {
-  const ConvLine* line;
-  int64_t rows, row;    // of the input, and floats from one to the next
-  const float* from;    // the first column, [ic]; the next one follows
-  const float* w;       // of the first row
-  int64_t w_step;       // to the next vector
-  int64_t ox, c, next;  // pixel and channel of the output, channel of the next vector
+  const ConvLine* lines;  // one, or two of which one is below the other
+  int64_t rows, row;      // of the input that a line sees, and floats from one to the next
+  const float* from;      // the first column of the first, [ic]; the next one follows
+  const float* w;         // of the first row
+  int64_t w_step;         // to the next vector
+  int64_t ox, c, next;    // pixel and channel of the output, channel of the next vector
+  const float* soon;      // weights that will be needed
 };
 
-/// kVecs vectors of channels.
-template <int kPixels, int kStride, int kVecs>
-HWY_NOINLINE void run_broadcast_tile(const BroadcastTile& tile) {
+/// kVecs vectors of channels of kLines lines, at most two in all.
+template <int kPixels, int kStride, int kVecs, int kLines>
+HWY_NOINLINE void run_broadcast_tile(BroadcastTile& tile) {
   const D d;
-  const int64_t ic = tile.line->shape->ic, ic3 = 3 * ic;
+  const int64_t ic = tile.lines->shape->ic, ic3 = 3 * ic;
   constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
-  V sum[kVecs][kPixels];
+  V sum[kVecs][kLines][kPixels];
   HWY_UNROLL(32)
   for (int v = 0; v < kVecs; ++v) {
-    begin_sums<kPixels>(*tile.line, v == 0 ? tile.c : tile.next, sum[v]);
+    HWY_UNROLL(32)
+    for (int l = 0; l < kLines; ++l) {
+      begin_sums<kPixels>(*tile.lines, v == 0 ? tile.c : tile.next, sum[v][l]);
+    }
   }
-  const float* w = tile.w;
+  const float *w = tile.w, *soon = tile.soon;
   for (int64_t y = 0; y < tile.rows; ++y) {
     // Columns 4 * i + (0, 1, 2, 3) are at base[i] + (0, 1, 2, 3) * ic: no pointer for each.
     constexpr int kBases = (kColumns + 3) / 4;
-    const float* base[kBases];
+    const float* base[kLines][kBases];
     HWY_UNROLL(32)
-    for (int i = 0; i < kBases; ++i) base[i] = tile.from + y * tile.row + 4 * i * ic;
-    for (int64_t input = 0; input < ic; ++input) {
+    for (int l = 0; l < kLines; ++l) {
       HWY_UNROLL(32)
-      for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[i]));
+      for (int i = 0; i < kBases; ++i) {
+        base[l][i] = tile.from + (l * kStride + y) * tile.row + 4 * i * ic;
+      }
+    }
+    for (int64_t input = 0; input < ic; ++input) {
+      __builtin_prefetch(soon, 0, 2);
+      soon += 16;
+      HWY_UNROLL(32)
+      for (int l = 0; l < kLines; ++l) {
+        HWY_UNROLL(32)
+        for (int i = 0; i < kBases; ++i) asm("" : "+r"(base[l][i]));
+      }
       V weight[kVecs][kTaps];
       HWY_UNROLL(32)
       for (int t = 0; t < kTaps; ++t, w += lanes()) {
@@ -163,89 +185,147 @@ HWY_NOINLINE void run_broadcast_tile(const BroadcastTile& tile) {
       }
       HWY_UNROLL(32)
       for (int i = 0; i < kColumns; ++i) {
-        const V value = hn::Set(d, base[i / 4][i % 4 == 3 ? ic3 : i % 4 * ic]);
         HWY_UNROLL(32)
-        for (int v = 0; v < kVecs; ++v)
-          add_column<kPixels, kTaps, kStride>(i, value, weight[v], sum[v]);
+        for (int l = 0; l < kLines; ++l) {
+          const V value = hn::Set(d, base[l][i / 4][i % 4 == 3 ? ic3 : i % 4 * ic]);
+          HWY_UNROLL(32)
+          for (int v = 0; v < kVecs; ++v) {
+            add_column<kPixels, kTaps, kStride>(i, value, weight[v], sum[v][l]);
+          }
+        }
       }
       HWY_UNROLL(32)
-      for (int i = 0; i < kBases; ++i) ++base[i];
+      for (int l = 0; l < kLines; ++l) {
+        HWY_UNROLL(32)
+        for (int i = 0; i < kBases; ++i) ++base[l][i];
+      }
     }
   }
+  tile.soon = soon;
   HWY_UNROLL(32)
   for (int v = 0; v < kVecs; ++v) {
-    store_sums<kPixels>(*tile.line, sum[v], tile.ox, v == 0 ? tile.c : tile.next);
+    HWY_UNROLL(32)
+    for (int l = 0; l < kLines; ++l) {
+      store_sums<kPixels>(tile.lines[l], sum[v][l], tile.ox, v == 0 ? tile.c : tile.next);
+    }
   }
 }
 
-using BroadcastFn = void (*)(const BroadcastTile&);
-template <int kStride, int kVecs, int... kPixels>
+using BroadcastFn = void (*)(BroadcastTile&);
+template <int kStride, int kVecs, int kLines, int... kPixels>
 constexpr std::array<BroadcastFn, sizeof...(kPixels)> broadcast_functions(
     std::integer_sequence<int, kPixels...>) {
-  return {run_broadcast_tile<kPixels + 1, kStride, kVecs>...};
+  return {run_broadcast_tile<kPixels + 1, kStride, kVecs, kLines>...};
 }
 /// Of so few pixels, the sums of two vectors fit into the registers; of one, they are too few to
 /// hide the latency of an addition.
 constexpr int kPairPixels = HWY_TARGET <= HWY_AVX3 ? 7 : 1;
+/// Likewise for two lines, where a group is one vector.
+constexpr int kLinePixels = kMostPixels / 2;
 /// Weights of two vectors that stay near enough for more pixels to be no better than two vectors,
 /// which share inputs.
 constexpr int64_t kNearWeights = 40 * 1024;
 
 /// What a group's pixels see of a row: to[grouped::line_width()][ic], with zeros outside. Writes up
-/// to a vector more. `next`: to what the next line sees.
-void copy_row(const IgemmShape& s, const float* row, int64_t next, float* to) {
+/// to a vector more.
+void copy_row(const IgemmShape& s, const float* row, float* to) {
   const D d;
   const IgemmAxis& x = s.axis[2];
   const int64_t width = grouped::line_width(s);
-  for (int64_t i = 0; i < width; ++i, to += s.ic) {
-    const int64_t column = i + x.origin;
-    const bool inside = column >= 0 && column < x.in;
-    const float* from = row + column * s.src_pixel;
-    for (int64_t c = 0; c < s.ic; c += lanes()) {
-      const auto left = static_cast<size_t>(s.ic - c);
-      hn::StoreU(inside ? hn::LoadN(d, from + c, left) : hn::Zero(d), d, to + c);
-      __builtin_prefetch(from + next + c, 0, 3);
+  // Columns [begin, end) are inside.
+  const int64_t begin = std::clamp<int64_t>(-x.origin, 0, width);
+  const int64_t end = std::clamp<int64_t>(x.in - x.origin, begin, width);
+  std::fill_n(to, begin * s.ic, 0.0f);
+  std::fill_n(to + end * s.ic, (width - end) * s.ic, 0.0f);
+  const float* from = row + (begin + x.origin) * s.src_pixel;
+  to += begin * s.ic;
+  for (int64_t i = begin; i < end; ++i, to += s.ic, from += s.src_pixel) {
+    int64_t c = 0;
+    for (; c + lanes() <= s.ic; c += lanes()) {
+      hn::StoreU(hn::LoadU(d, from + c), d, to + c);
+      // Of the next group.
+      __builtin_prefetch(from + s.ic + c, 0, 3);
     }
+    if (c < s.ic) {
+      for (; c < s.ic; ++c) to[c] = from[c];
+      __builtin_prefetch(from + s.ic + c, 0, 3);
+    }
+  }
+}
+
+/// Lines [0, line.count) of one group, whose input rows, from that of the first line's first tap
+/// inside on, are at `rows`.
+template <int kStride>
+void run_group(const ConvLine& line, const float* rows, int64_t group) {
+  static constexpr auto kTiles =
+      broadcast_functions<kStride, 1, 1>(std::make_integer_sequence<int, kMostPixels>());
+  static constexpr auto kPairs =
+      broadcast_functions<kStride, 2, 1>(std::make_integer_sequence<int, kPairPixels>());
+  static constexpr auto kLines =
+      broadcast_functions<kStride, 1, 2>(std::make_integer_sequence<int, kLinePixels>());
+  const IgemmShape& s = *line.shape;
+  const IgemmAxis& y = s.axis[1];
+  const grouped::Vectors vectors(s, lanes());
+  const int64_t weights = grouped::weights_of_vector(s, lanes());
+  const bool pairs = kPairPixels > 1 && vectors.per_span == 2 && 2 * weights * 4 <= kNearWeights;
+  const Parts tiles(s.axis[2].out, pairs ? kPairPixels : kMostPixels);
+  const int64_t first_row = taps_inside(y, line.y0).first;
+  ConvLine two[2] = {line, line};
+  BroadcastTile tile{};
+  tile.lines = two;
+  tile.row = grouped::line_width(s) * s.ic;
+  tile.w_step = weights;
+  tile.soon = line.packed + (group + 1) * vectors.per_span * weights;
+  for (int64_t l = 0, count; l < line.count; l += count) {
+    const TapRange taps = taps_inside(y, line.y0 + l * y.stride);
+    const bool below = l + 1 < line.count && vectors.per_span == 1 &&
+                       tiles.size(0) <= kLinePixels &&
+                       taps == taps_inside(y, line.y0 + (l + 1) * y.stride);
+    count = below ? 2 : 1;
+    tile.rows = taps.last - taps.first;
+    const float* from = rows + (l * y.stride + taps.first - first_row) * tile.row;
+    two[1] = two[0];
+    two[1].skip(1);
+    tile.ox = 0;
+    for (int64_t i = 0; i < tiles.count; tile.ox += tiles.size(i++)) {
+      tile.from = from + tile.ox * kStride * s.ic;
+      const int64_t pixels = tiles.size(i), end = (group + 1) * vectors.per_span;
+      for (int64_t v = group * vectors.per_span, step; v < end; v += step) {
+        tile.w = line.packed + v * weights + taps.first * s.ic * kTaps * lanes();
+        tile.c = vectors.channel(v);
+        tile.next = vectors.channel(v + 1);
+        step = pixels <= kPairPixels && v + 2 <= end ? 2 : 1;
+        const BroadcastFn* functions = below       ? kLines.data()
+                                       : step == 2 ? kPairs.data()
+                                                   : kTiles.data();
+        functions[pixels - 1](tile);
+      }
+    }
+    two[0].skip(count);
   }
 }
 
 /// Pixels that lie far apart, by a power of two most of all, would fall into few sets of the first
 /// level of the cache: a copy of the group's input lies there without gaps.
 template <int kStride>
-void run_broadcast(const ConvLine& line) {
-  static constexpr auto kTiles =
-      broadcast_functions<kStride, 1>(std::make_integer_sequence<int, kMostPixels>());
-  static constexpr auto kPairs =
-      broadcast_functions<kStride, 2>(std::make_integer_sequence<int, kPairPixels>());
-  const IgemmShape& s = *line.shape;
-  const Rows rows(line);
-  const grouped::Vectors vectors(s, lanes());
-  const bool pairs = kPairPixels > 1 && vectors.per_span == 2 &&
-                     2 * grouped::weights_of_vector(s, lanes()) * 4 <= kNearWeights;
-  const Parts tiles(s.axis[2].out, pairs ? kPairPixels : kMostPixels);
-  BroadcastTile tile{};
-  tile.line = &line;
-  tile.rows = rows.taps.last - rows.taps.first;
-  tile.row = grouped::line_width(s) * s.ic;
-  tile.w_step = grouped::weights_of_vector(s, lanes());
-  for (int64_t group = line.begin / s.oc; group < line.end / s.oc; ++group) {
-    for (int64_t y = 0; y < tile.rows; ++y) {
-      copy_row(s, rows.src + y * rows.row + group * s.ic, s.axis[1].stride * rows.row,
-               line.scratch + y * tile.row);
-    }
-    const int64_t end = (group + 1) * vectors.per_span;
-    tile.ox = 0;
-    for (int64_t i = 0; i < tiles.count; tile.ox += tiles.size(i++)) {
-      tile.from = line.scratch + tile.ox * kStride * s.ic;
-      const int64_t pixels = tiles.size(i);
-      for (int64_t v = group * vectors.per_span, step; v < end; v += step) {
-        tile.w = line.packed + v * tile.w_step + rows.taps.first * s.ic * kTaps * lanes();
-        tile.c = vectors.channel(v);
-        tile.next = vectors.channel(v + 1);
-        step = pixels <= kPairPixels && v + 2 <= end ? 2 : 1;
-        (step == 2 ? kPairs[pixels - 1] : kTiles[pixels - 1])(tile);
+void run_broadcast(const ConvLine& all) {
+  const IgemmShape& s = *all.shape;
+  const IgemmAxis& y = s.axis[1];
+  const int64_t row = grouped::line_width(s) * s.ic;
+  ConvLine lines = all;
+  while (lines.count > 0) {
+    ConvLine block = lines;
+    block.count = std::min(lines.count, grouped::lines_copied(s));
+    const Rows rows(block);
+    const int64_t last = block.y0 + (block.count - 1) * y.stride;
+    const int64_t end = (block.count - 1) * y.stride + taps_inside(y, last).last;
+    for (int64_t group = block.begin / s.oc; group < block.end / s.oc; ++group) {
+      for (int64_t r = 0; r < end - rows.taps.first; ++r) {
+        copy_row(s, rows.src + r * rows.row + group * s.ic, block.scratch + r * row);
       }
+      run_group<kStride>(block, block.scratch, group);
     }
+    lines.skip(block.count);
   }
 }
 
@@ -288,6 +368,10 @@ HWY_EXPORT(function);
 
 bool grouped_fits(const IgemmShape& shape) { return HWY_DYNAMIC_DISPATCH(fits)(shape); }
 
+bool grouped_many_lines(const IgemmShape& shape) {
+  return !grouped::shares_vectors(shape, HWY_DYNAMIC_DISPATCH(lanes)());
+}
+
 int64_t grouped_step(const IgemmShape& shape) {
   const int64_t n = HWY_DYNAMIC_DISPATCH(lanes)();
   return grouped::shares_vectors(shape, n) ? n : shape.oc;
@@ -296,7 +380,9 @@ int64_t grouped_step(const IgemmShape& shape) {
 size_t grouped_scratch_bytes(const IgemmShape& shape) {
   const int64_t n = HWY_DYNAMIC_DISPATCH(lanes)();
   if (grouped::shares_vectors(shape, n)) return 0;
-  const int64_t floats = shape.axis[1].taps * grouped::line_width(shape) * shape.ic + n;
+  const IgemmAxis& y = shape.axis[1];
+  const int64_t rows = (grouped::lines_copied(shape) - 1) * y.stride + y.taps;
+  const int64_t floats = rows * grouped::line_width(shape) * shape.ic + n;
   return static_cast<size_t>(floats) * sizeof(float);
 }
 

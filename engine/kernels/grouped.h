@@ -12,10 +12,14 @@ namespace plica {
 /// some vectors stay in the second level of the cache.
 bool grouped_fits(const IgemmShape& shape);
 
+/// Whether grouped_function() computes several lines at a time: groups after each other, so that
+/// each row of the input is copied once, and weights are read once.
+bool grouped_many_lines(const IgemmShape& shape);
+
 /// Output channels of a line are computed by multiples of this.
 int64_t grouped_step(const IgemmShape& shape);
 
-/// Bytes of scratch memory for a line.
+/// Bytes of scratch memory.
 size_t grouped_scratch_bytes(const IgemmShape& shape);
 
 /// Floats of packed weights.

@@ -101,14 +101,6 @@ TEST_CASE("a shuffle that something else reads keeps the order of channels", "[p
       net.graph.add_output(net.binary("add", net.conv2d(y, 12, 1), net.unary("relu", y)));
     };
   }
-  SECTION("a convolution whose weight is computed") {
-    build = [](Net& net) {
-      Value* x = net.conv2d(net.input({kBatch, 3, 5, 4}), 12, 1);
-      Value* weight = net.input({5, 12, 1, 1});
-      net.graph.add_output(net.op("aten.conv2d.default", {{"input", Net::ref(shuffle(net, x, 2))},
-                                                          {"weight", Net::ref(weight)}}));
-    };
-  }
   SECTION("a part of it, of which the parts of it are gathered") {
     gathers = 1;
     build = [](Net& net) {
