@@ -136,6 +136,7 @@ struct PermutedTile {
 struct BroadcastTile {
   const ConvLine* lines;  // one, or two of which one is below the other
   int64_t rows, row;      // of the input that a line sees, and floats from one to the next
+  int64_t below;          // from what a line sees to what the one below it does
   const float* from;      // the first column of the first, [ic]; the next one follows
   const float* w;         // of the first row
   int64_t w_step;         // to the next vector
@@ -166,7 +167,7 @@ HWY_NOINLINE void run_broadcast_tile(BroadcastTile& tile) {
     for (int l = 0; l < kLines; ++l) {
       HWY_UNROLL(32)
       for (int i = 0; i < kBases; ++i) {
-        base[l][i] = tile.from + (l * kStride + y) * tile.row + 4 * i * ic;
+        base[l][i] = tile.from + l * tile.below + y * tile.row + 4 * i * ic;
       }
     }
     for (int64_t input = 0; input < ic; ++input) {
@@ -274,6 +275,7 @@ void run_group(const ConvLine& line, const float* rows, int64_t group) {
   BroadcastTile tile{};
   tile.lines = two;
   tile.row = grouped::line_width(s) * s.ic;
+  tile.below = y.stride * tile.row;
   tile.w_step = weights;
   tile.soon = line.packed + (group + 1) * vectors.per_span * weights;
   for (int64_t l = 0, count; l < line.count; l += count) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <iterator>
 #include <utility>
@@ -276,7 +277,8 @@ void run_block(const IgemmShape& s, const BoundEpilogue& epilogue, const IgemmBl
   tiles.a_stride = plain ? s.src_pixel : igemm::row_floats(s);
   tiles.lo = epilogue.lo;
   tiles.hi = epilogue.hi;
-  tiles.bounded = epilogue.is_bounded();
+  tiles.below = std::isfinite(epilogue.lo);
+  tiles.above = std::isfinite(epilogue.hi);
   const int64_t end_panel = block.panel + block.panels;
   const int64_t full_end = std::min(end_panel, s.oc / panels.width());
   const bool pairs = block.rows <= kPairRows || conflicts(tiles.a_stride);

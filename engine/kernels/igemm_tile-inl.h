@@ -25,9 +25,9 @@ struct Tiles {
   const float* residual;  // or null
   const float* bias;
   float lo, hi;
-  bool bounded;      // Or lo and hi are infinite.
-  int64_t columns;   // valid ones
-  bool first, last;  // slice of K
+  bool below, above;  // Whether lo and hi are finite.
+  int64_t columns;    // valid ones
+  bool first, last;   // slice of K
   // Weights that will be needed soon, and the distance in floats to go on by for each turn of the
   // loop over `depth` (kTileUnroll).
   const float* next;
@@ -211,12 +211,22 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
           }
         }
       }
-      if (t.last && t.bounded) {
-        const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
+      // One at a time: of sums of few products, either takes its time, and mostly one is enough.
+      // x86's minimum and maximum are their second operand if one is NaN.
+      if (t.last && t.below) {
+        const V lo = hn::Set(d, t.lo);
         HWY_UNROLL(32)
         for (int r = 0; r < kRows; ++r) {
           HWY_UNROLL(32)
-          for (int v = 0; v < kVecs; ++v) sum[r][v] = clamp(lo, hi, sum[r][v]);
+          for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Max(lo, sum[r][v]);
+        }
+      }
+      if (t.last && t.above) {
+        const V hi = hn::Set(d, t.hi);
+        HWY_UNROLL(32)
+        for (int r = 0; r < kRows; ++r) {
+          HWY_UNROLL(32)
+          for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Min(hi, sum[r][v]);
         }
       }
       HWY_UNROLL(32)

@@ -63,12 +63,12 @@ using row_direct::Tile;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
-template <int kRows, int kVecs>
+template <int kRows, int kVecs, int kStride>
 HWY_NOINLINE void run_tile(const Tile& t) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   V sum[kRows][kVecs];
-  sum_row_tile(t, std::integral_constant<int64_t, 1>(), sum);
+  sum_row_tile<kRows, kVecs, kStride>(t, std::integral_constant<int64_t, 1>(), sum);
   const V lo = hn::Set(d, t.lo), hi = hn::Set(d, t.hi);
   HWY_UNROLL(32)
   for (int v = 0; v < kVecs; ++v) {
@@ -89,15 +89,17 @@ HWY_NOINLINE void run_tile(const Tile& t) {
 }
 
 using TileFn = void (*)(const Tile&);
-template <int kVecs, int... kRows>
+template <int kVecs, int kStride, int... kRows>
 constexpr std::array<TileFn, sizeof...(kRows)> tile_functions(
     std::integer_sequence<int, kRows...>) {
-  return {run_tile<kRows + 1, kVecs>...};
+  return {run_tile<kRows + 1, kVecs, kStride>...};
 }
 using RowCounts = std::make_integer_sequence<int, kRowTileRows>;
-/// [vectors - 1][rows - 1]
-constexpr std::array<TileFn, kRowTileRows> kTiles[2] = {tile_functions<1>(RowCounts()),
-                                                        tile_functions<2>(RowCounts())};
+/// [stride, 0 for any][vectors - 1][rows - 1]
+constexpr std::array<TileFn, kRowTileRows> kTiles[3][2] = {
+    {tile_functions<1, 0>(RowCounts()), tile_functions<2, 0>(RowCounts())},
+    {tile_functions<1, 1>(RowCounts()), tile_functions<2, 1>(RowCounts())},
+    {tile_functions<1, 2>(RowCounts()), tile_functions<2, 2>(RowCounts())}};
 
 /// What an image of the output reads of input row `row`, which may be outside, to every line's row
 /// of `dst`.
@@ -161,7 +163,7 @@ void run_band(const RowConv& c, const RowBand& band, const float* src, float* ds
   // Out of the loop, since small images are all divisions otherwise.
   const Parts pieces(x.out, kRowTileRows);
   for (int64_t column = 0; column < s.oc; column += 2 * lanes) {
-    const auto& functions = kTiles[s.oc - column > lanes ? 1 : 0];
+    const auto& functions = kTiles[tile.stride <= 2 ? tile.stride : 0][s.oc - column > lanes];
     tile.w = c.packed + column * s.depth();
     tile.bias = c.epilogue.bias + column;
     tile.columns = std::min(s.oc - column, 2 * lanes);
