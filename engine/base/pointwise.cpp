@@ -105,6 +105,20 @@ double apply(const Pointwise& f, double x) {
     // Halves to the even neighbour.
     case Pointwise::kRound:
       return std::nearbyint(x);
+    case Pointwise::kTrunc:
+      return std::trunc(x);
+    case Pointwise::kSin:
+      return std::sin(x);
+    case Pointwise::kCos:
+      return std::cos(x);
+    case Pointwise::kLog2:
+      return std::log2(x);
+    case Pointwise::kLog10:
+      return std::log10(x);
+    case Pointwise::kEqual:
+      return x == f.a;
+    case Pointwise::kNotEqual:
+      return x != f.a;
   }
   return x;
 }
@@ -145,6 +159,8 @@ std::string to_string(const Pointwise& f) {
     case Pointwise::kGreaterEqual:
     case Pointwise::kLess:
     case Pointwise::kLessEqual:
+    case Pointwise::kEqual:
+    case Pointwise::kNotEqual:
     case Pointwise::kSoftshrink:
     case Pointwise::kHardshrink:
       out << name(f.kind) << "(" << f.a << ")";

@@ -48,7 +48,14 @@ namespace plica {
   X(kSign, "sign")                   \
   X(kFloor, "floor")                 \
   X(kCeil, "ceil")                   \
-  X(kRound, "round")
+  X(kRound, "round")                 \
+  X(kTrunc, "trunc")                 \
+  X(kSin, "sin")                     \
+  X(kCos, "cos")                     \
+  X(kLog2, "log2")                   \
+  X(kLog10, "log10")                 \
+  X(kEqual, "eq")                    \
+  X(kNotEqual, "ne")
 
 /// A function of one variable with up to two parameters.
 struct Pointwise {

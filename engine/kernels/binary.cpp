@@ -67,6 +67,12 @@ HWY_INLINE V combine(D d, V x, V y, V alpha) {
     return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, hn::Mul(x, y));
   }
   if constexpr (kind == BinaryKind::kGate) return vec_over_one_plus_exp_minus(d, x, y);
+  const V one = hn::Set(d, 1.0f);
+  if constexpr (kind == BinaryKind::kGreater) return hn::IfThenElseZero(hn::Gt(x, y), one);
+  if constexpr (kind == BinaryKind::kGreaterEqual) return hn::IfThenElseZero(hn::Ge(x, y), one);
+  if constexpr (kind == BinaryKind::kEqual) return hn::IfThenElseZero(hn::Eq(x, y), one);
+  // Not Ne, which is false for NaN on some targets.
+  if constexpr (kind == BinaryKind::kNotEqual) return hn::IfThenZeroElse(hn::Eq(x, y), one);
 }
 
 /// `count` elements from column i on.

@@ -19,10 +19,14 @@ namespace plica {
   X(kMaximum, "maximum")          \
   X(kMinimum, "minimum")          \
   X(kPrelu, "prelu")              \
-  X(kGate, "gate")
+  X(kGate, "gate")                \
+  X(kGreater, "gt")               \
+  X(kGreaterEqual, "ge")          \
+  X(kEqual, "eq")                 \
+  X(kNotEqual, "ne")
 
 /// kAddScaled: x + alpha y. kPrelu: x where x > 0, else x y. kGate: x / (1 + e^-y). kMaximum and
-/// kMinimum keep a NaN.
+/// kMinimum keep a NaN. Comparisons give 1 or 0.
 enum class BinaryKind {
 #define PLICA_ENUMERATOR(kind, name) kind,
   PLICA_BINARY_FUNCTIONS(PLICA_ENUMERATOR)

@@ -4,6 +4,7 @@
 // NaN gives NaN. Bounds are in units in the last place of the float nearest to the exact value, for
 // targets with FMA and without; tests/kernels/math_test.cpp verifies them over the whole range.
 
+#include <cmath>
 #include <cstdint>
 
 #include "hwy/highway.h"
@@ -143,21 +144,50 @@ HWY_INLINE V vec_expm1_negative(D d, V x) {
   return hn::MulAdd(parts.expm1_r, scale, hn::Sub(scale, hn::Set(d, 1.0f)));
 }
 
-/// log x: 1 ulp for every float, denormals included; log 0 = -inf, NaN below.
-template <class D, class V = hn::VFromD<D>>
-HWY_INLINE V vec_log(D d, V x) {
+namespace math {
+
+/// A logarithm of x = (1 + f) 2^e, which `finish(f, e)` computes where x is positive and finite.
+template <class D, class V, class Finish>
+HWY_INLINE V any_log(D d, V x, const Finish& finish) {
   const hn::RebindToSigned<D> di;
   const auto small = hn::Lt(x, hn::Set(d, 0x1p-126f));
   const V normal = hn::IfThenElse(small, hn::Mul(x, hn::Set(d, 0x1p24f)), x);
   hn::VFromD<decltype(di)> e;
-  const V m = math::split_exponent(d, normal, e);
+  const V m = split_exponent(d, normal, e);
   const V exponent = hn::Sub(hn::ConvertTo(d, e), hn::IfThenElseZero(small, hn::Set(d, 24.0f)));
-  V y = math::log_parts(d, hn::Sub(m, hn::Set(d, 1.0f)), exponent);
+  V y = finish(hn::Sub(m, hn::Set(d, 1.0f)), exponent);
   const V zero = hn::Zero(d);
   const V inf = hn::Inf(d);
   y = hn::IfThenElse(hn::Eq(x, inf), inf, y);
   y = hn::IfThenElse(hn::Eq(x, zero), hn::Neg(inf), y);
   return hn::IfThenElse(hn::Ge(x, zero), y, hn::NaN(d));
+}
+
+}  // namespace math
+
+/// log x: 1 ulp for every float, denormals included; log 0 = -inf, NaN below.
+template <class D, class V = hn::VFromD<D>>
+HWY_INLINE V vec_log(D d, V x) {
+  return math::any_log(d, x, [d](V f, V e) HWY_ATTR { return math::log_parts(d, f, e); });
+}
+
+/// log2 x: 2 ulp, exact for powers of two; otherwise like log.
+template <class D, class V = hn::VFromD<D>>
+HWY_INLINE V vec_log2(D d, V x) {
+  return math::any_log(d, x, [d](V f, V e) HWY_ATTR {
+    return hn::MulAdd(math::log_parts(d, f, hn::Zero(d)), hn::Set(d, 1.44269504f), e);
+  });
+}
+
+/// log10 x: 2 ulp; otherwise like log.
+template <class D, class V = hn::VFromD<D>>
+HWY_INLINE V vec_log10(D d, V x) {
+  return math::any_log(d, x, [d](V f, V e) HWY_ATTR {
+    // log10 2 in two parts; the first has 12 bits, so that its product with e is exact.
+    const V low = hn::Mul(e, hn::Set(d, 4.605039e-06f));
+    const V y = hn::MulAdd(math::log_parts(d, f, hn::Zero(d)), hn::Set(d, 0.434294482f), low);
+    return hn::MulAdd(e, hn::Set(d, 0x1.344p-2f), y);
+  });
 }
 
 /// log(1 + x): 2 ulp for every float; -inf at -1, NaN below.
@@ -260,6 +290,83 @@ HWY_INLINE V vec_erf(D d, V x) {
                                0.00117066524f, 3.78318742e-05f);
   const V one = hn::Set(d, 1.0f);
   return min_keep_nan(one, max_keep_nan(hn::Neg(one), hn::Div(hn::Mul(x, p), q)));
+}
+
+namespace math {
+
+/// Where |x| is at most this, sine and cosine reduce x by vectors.
+inline constexpr float kMostReduced = 0x1p17f;
+
+/// x - h pi for |x| up to kMostReduced, h pi being a multiple of pi / 2 next to x: 1 ulp of the
+/// exact difference. By Cody and Waite, Software Manual for the Elementary Functions (1980): pi in
+/// parts, so that nothing is rounded where the difference is small. Without FMA, 24-bit parts have
+/// no exact products, and two parts in double have.
+template <class D, class V = hn::VFromD<D>>
+HWY_INLINE V minus_multiple_of_pi(D d, V x, V h) {
+#if HWY_NATIVE_FMA
+  V r = hn::NegMulAdd(h, hn::Set(d, 0x1.921fb6p1f), x);
+  r = hn::NegMulAdd(h, hn::Set(d, -0x1.777a5cp-24f), r);
+  return hn::NegMulAdd(h, hn::Set(d, -0x1.ee59dap-49f), r);
+#else
+  const auto reduce = [](auto dd, auto wide_x, auto wide_h) HWY_ATTR {
+    const auto r = hn::NegMulAdd(wide_h, hn::Set(dd, 0x1.921fb544p1), wide_x);
+    return hn::NegMulAdd(wide_h, hn::Set(dd, 0x1.0b4611a626331p-33), r);
+  };
+  if constexpr (HWY_MAX_LANES_D(D) == 1) {
+    const hn::Rebind<double, D> dd;
+    return hn::DemoteTo(d, reduce(dd, hn::PromoteTo(dd, x), hn::PromoteTo(dd, h)));
+  } else {
+    const hn::Half<D> dh;
+    const hn::Rebind<double, decltype(dh)> dd;
+    const auto lower = reduce(dd, hn::PromoteTo(dd, hn::LowerHalf(dh, x)),
+                              hn::PromoteTo(dd, hn::LowerHalf(dh, h)));
+    const auto upper = reduce(dd, hn::PromoteTo(dd, hn::UpperHalf(dh, x)),
+                              hn::PromoteTo(dd, hn::UpperHalf(dh, h)));
+    return hn::Combine(d, hn::DemoteTo(dh, upper), hn::DemoteTo(dh, lower));
+  }
+#endif
+}
+
+/// (-1)^n sin(r) = sin x for x = r + n pi, and (-1)^(n + 1) sin(r) = cos x for x = r + (n + 1/2)
+/// pi.
+template <bool kCosine, class D, class V = hn::VFromD<D>>
+HWY_INLINE V sine(D d, V x) {
+  const hn::RebindToSigned<D> di;
+  const V rounder = hn::Set(d, kRounder), half = hn::Set(d, kCosine ? 0.5f : 0.0f);
+  const V turns = hn::MulSub(x, hn::Set(d, 0.318309886f), half);
+  const V rounded = hn::Add(turns, rounder);
+  const V n = hn::Sub(rounded, rounder);
+  const V r = minus_multiple_of_pi(d, x, kCosine ? hn::Add(n, half) : n);
+  // Minimax for (sin(r) - r) / r^3 on |r| <= 1.6: relative error of the sine below 7.6e-9.
+  const V r2 = hn::Mul(r, r);
+  const V p = polynomial(d, r2, -0x1.55554ap-3f, 0x1.110e86p-7f, -0x1.9f6138p-13f, 0x1.5ce6c4p-19f);
+  V y = hn::MulAdd(hn::Mul(p, r2), r, r);
+  const auto odd = hn::ShiftLeft<31>(hn::BitCast(di, rounded));
+  y = hn::Xor(y, hn::BitCast(d, odd));
+  if constexpr (kCosine) y = hn::Neg(y);
+  if (HWY_LIKELY(hn::AllTrue(d, hn::Le(hn::Abs(x), hn::Set(d, kMostReduced))))) return y;
+  HWY_ALIGN float in[hn::MaxLanes(d)], out[hn::MaxLanes(d)];
+  hn::Store(x, d, in);
+  hn::Store(y, d, out);
+  for (size_t i = 0; i < hn::Lanes(d); ++i) {
+    if (std::fabs(in[i]) <= kMostReduced) continue;
+    const double wide = in[i];
+    out[i] = static_cast<float>(kCosine ? std::cos(wide) : std::sin(wide));
+  }
+  return hn::Load(d, out);
+}
+
+}  // namespace math
+
+/// sin x and cos x: 3 ulp for every float. Up to 2^17, in vectors; beyond, one by one by the C
+/// library, an order of magnitude slower. NaN for infinities.
+template <class D, class V = hn::VFromD<D>>
+HWY_INLINE V vec_sin(D d, V x) {
+  return math::sine<false>(d, x);
+}
+template <class D, class V = hn::VFromD<D>>
+HWY_INLINE V vec_cos(D d, V x) {
+  return math::sine<true>(d, x);
 }
 
 namespace math {

@@ -135,6 +135,21 @@ HWY_INLINE V apply_pointwise(D d, V x, V a, V b) {
     return hn::Ceil(x);
   } else if constexpr (kind == Pointwise::kRound) {
     return hn::Round(x);
+  } else if constexpr (kind == Pointwise::kTrunc) {
+    return hn::Trunc(x);
+  } else if constexpr (kind == Pointwise::kSin) {
+    return vec_sin(d, x);
+  } else if constexpr (kind == Pointwise::kCos) {
+    return vec_cos(d, x);
+  } else if constexpr (kind == Pointwise::kLog2) {
+    return vec_log2(d, x);
+  } else if constexpr (kind == Pointwise::kLog10) {
+    return vec_log10(d, x);
+  } else if constexpr (kind == Pointwise::kEqual) {
+    return hn::IfThenElseZero(hn::Eq(x, a), one);
+  } else if constexpr (kind == Pointwise::kNotEqual) {
+    // Not Ne, which is false for NaN on some targets.
+    return hn::IfThenZeroElse(hn::Eq(x, a), one);
   } else {
     static_assert(kind == Pointwise::kScale, "a function without a vector form");
     return hn::MulAdd(x, a, b);

@@ -32,6 +32,14 @@ double compute(BinaryKind kind, double alpha, double x, double y) {
       return x > 0 ? x : x * y;
     case BinaryKind::kGate:
       return x / (1 + std::exp(-y));
+    case BinaryKind::kGreater:
+      return x > y;
+    case BinaryKind::kGreaterEqual:
+      return x >= y;
+    case BinaryKind::kEqual:
+      return x == y;
+    case BinaryKind::kNotEqual:
+      return x != y;
   }
   return x;
 }
@@ -198,6 +206,14 @@ std::unique_ptr<Op> read_plain(ArgReader& reader) {
   return std::make_unique<BinaryOp>(kind);
 }
 
+/// Less than is greater than with the operands exchanged.
+template <BinaryKind kind>
+std::unique_ptr<Op> read_exchanged(ArgReader& reader) {
+  reader.tensor("other");
+  reader.tensor("self");
+  return std::make_unique<BinaryOp>(kind);
+}
+
 /// aten.prelu has a list of weights; aten._prelu_kernel has them in a shape to broadcast.
 template <bool per_channel>
 std::unique_ptr<Op> read_prelu(ArgReader& reader) {
@@ -227,6 +243,12 @@ void register_binary(OpRegistry& registry) {
   registry.add({"aten.pow.Tensor_Tensor"}, read_plain<BinaryKind::kPow>);
   registry.add({"aten.maximum.default", "aten.max.other"}, read_plain<BinaryKind::kMaximum>);
   registry.add({"aten.minimum.default", "aten.min.other"}, read_plain<BinaryKind::kMinimum>);
+  registry.add({"aten.gt.Tensor"}, read_plain<BinaryKind::kGreater>);
+  registry.add({"aten.ge.Tensor"}, read_plain<BinaryKind::kGreaterEqual>);
+  registry.add({"aten.lt.Tensor"}, read_exchanged<BinaryKind::kGreater>);
+  registry.add({"aten.le.Tensor"}, read_exchanged<BinaryKind::kGreaterEqual>);
+  registry.add({"aten.eq.Tensor"}, read_plain<BinaryKind::kEqual>);
+  registry.add({"aten.ne.Tensor"}, read_plain<BinaryKind::kNotEqual>);
   registry.add({"aten.prelu.default"}, read_prelu<true>);
   registry.add({"aten._prelu_kernel.default"}, read_prelu<false>);
 }

@@ -149,6 +149,17 @@ std::unique_ptr<Op> read_pow_base(ArgReader& reader) {
   return finish({Pointwise::kPowBase, reader.number("self")});
 }
 
+std::unique_ptr<Op> read_exp2(ArgReader& reader) {
+  reader.tensor("self");
+  return finish({Pointwise::kPowBase, 2});
+}
+
+/// 1 where x is 0, else 0.
+std::unique_ptr<Op> read_not(ArgReader& reader) {
+  reader.tensor("self");
+  return finish({Pointwise::kEqual, 0});
+}
+
 template <Pointwise::Kind kind>
 std::unique_ptr<Op> read_comparison(ArgReader& reader) {
   reader.tensor("self");
@@ -215,6 +226,15 @@ void register_pointwise(OpRegistry& registry) {
   registry.add({"aten.pow.Scalar"}, read_pow_base);
   registry.add({"aten.expm1.default"}, make_plain<Pointwise::kExpm1>);
   registry.add({"aten.log1p.default"}, make_plain<Pointwise::kLog1p>);
+  registry.add({"aten.trunc.default", "aten.fix.default"}, make_plain<Pointwise::kTrunc>);
+  registry.add({"aten.sin.default"}, make_plain<Pointwise::kSin>);
+  registry.add({"aten.cos.default"}, make_plain<Pointwise::kCos>);
+  registry.add({"aten.log2.default"}, make_plain<Pointwise::kLog2>);
+  registry.add({"aten.log10.default"}, make_plain<Pointwise::kLog10>);
+  registry.add({"aten.exp2.default", "aten.special_exp2.default"}, read_exp2);
+  registry.add({"aten.logical_not.default"}, read_not);
+  registry.add({"aten.eq.Scalar"}, read_comparison<Pointwise::kEqual>);
+  registry.add({"aten.ne.Scalar"}, read_comparison<Pointwise::kNotEqual>);
   registry.add({"aten.gt.Scalar"}, read_comparison<Pointwise::kGreater>);
   registry.add({"aten.ge.Scalar"}, read_comparison<Pointwise::kGreaterEqual>);
   registry.add({"aten.lt.Scalar"}, read_comparison<Pointwise::kLess>);

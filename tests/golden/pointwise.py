@@ -16,10 +16,17 @@ finite = random(3, 5, seed=1, lo=-4, hi=4)
 for op in ["relu", "relu6", "hardtanh", "leaky_relu", "elu", "celu", "sigmoid", "tanh", "silu",
            "gelu", "hardswish", "hardsigmoid", "softplus", "mish", "exp", "erf", "abs", "neg",
            "square", "reciprocal", "log_sigmoid", "selu", "expm1", "log1p", "sign",
-           "floor", "ceil", "round", "rrelu", "softshrink", "hardshrink"]:
+           "floor", "ceil", "round", "trunc", "logical_not", "rrelu", "softshrink", "hardshrink"]:
     x = wide[wide < 50] if op in ("exp", "expm1") else wide
     cases.add(op, f"aten.{op}.default", {"self": x})
-for op in ["log", "sqrt", "rsqrt"]:
+for op in ["sin", "cos", "exp2"]:
+    cases.add(op, f"aten.{op}.default", {"self": wide if op != "exp2" else wide[wide < 20]})
+    cases.add(f"{op} far", f"aten.{op}.default",
+              {"self": torch.tensor([12345.678, -131072.5, 1e7, -3e30, 131071.0])
+               if op != "exp2" else torch.tensor([-126.0, 127.0, -200.0])})
+for op in ["eq", "ne"]:
+    cases.add(op, f"aten.{op}.Scalar", {"self": wide, "other": -3})
+for op in ["log", "log2", "log10", "sqrt", "rsqrt"]:
     cases.add(op, f"aten.{op}.default", {"self": positive})
     cases.add(f"{op} below 0", f"aten.{op}.default", {"self": torch.tensor([-1.0, -INF, -0.0])})
 
@@ -96,6 +103,9 @@ cases.add("div.Tensor_mode", "aten.div.Tensor_mode",
 special = torch.tensor([-INF, -2, 0, 3, INF, NAN])
 for op in ["maximum", "minimum"]:
     cases.add(op, f"aten.{op}.default", {"self": special[:, None], "other": special[None, :]})
+for op in ["gt", "ge", "lt", "le", "eq", "ne"]:
+    cases.add(f"{op} tensors", f"aten.{op}.Tensor",
+              {"self": special[:, None], "other": special[None, :]})
 cases.add("pow.Tensor_Tensor", "aten.pow.Tensor_Tensor",
           {"self": other, "exponent": random(3, 1, 1, seed=10)})
 cases.add("pow.Tensor_Tensor special", "aten.pow.Tensor_Tensor",

@@ -33,6 +33,14 @@ double exact(BinaryKind kind, double x, double y, double alpha) {
       return x > 0 ? x : x * y;
     case BinaryKind::kGate:
       return x / (1 + std::exp(-y));
+    case BinaryKind::kGreater:
+      return x > y;
+    case BinaryKind::kGreaterEqual:
+      return x >= y;
+    case BinaryKind::kEqual:
+      return x == y;
+    case BinaryKind::kNotEqual:
+      return x != y;
   }
   return x;
 }

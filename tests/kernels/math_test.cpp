@@ -33,6 +33,10 @@ PLICA_UNARY(log1p)
 PLICA_UNARY(sigmoid)
 PLICA_UNARY(tanh)
 PLICA_UNARY(erf)
+PLICA_UNARY(log2)
+PLICA_UNARY(log10)
+PLICA_UNARY(sin)
+PLICA_UNARY(cos)
 #undef PLICA_UNARY
 
 void row_pow(const float* x, const float* y, float* dst, size_t n) {
@@ -63,6 +67,10 @@ HWY_EXPORT(row_log1p);
 HWY_EXPORT(row_sigmoid);
 HWY_EXPORT(row_tanh);
 HWY_EXPORT(row_erf);
+HWY_EXPORT(row_log2);
+HWY_EXPORT(row_log10);
+HWY_EXPORT(row_sin);
+HWY_EXPORT(row_cos);
 HWY_EXPORT(row_pow);
 
 /// Every 4099th float of either sign, and all the landmarks.
@@ -146,6 +154,57 @@ TEST_CASE("vector exp, log and relatives keep their error bounds on every target
       "log", 1, PLICA_PICK(row_log), [](double x) { return std::log(x); }, nowhere);
   check(
       "log1p", 2, PLICA_PICK(row_log1p), [](double x) { return std::log1p(x); }, nowhere);
+  check(
+      "log2", 2, PLICA_PICK(row_log2), [](double x) { return std::log2(x); }, nowhere);
+  check(
+      "log10", 2, PLICA_PICK(row_log10), [](double x) { return std::log10(x); }, nowhere);
+  for_each_target([&] {
+    for (int e = -149; e <= 127; ++e) {
+      const float x = std::ldexp(1.0f, e);
+      float y = 0;
+      HWY_DYNAMIC_DISPATCH(row_log2)(&x, &y, 1);
+      CHECK(y == static_cast<float>(e));
+    }
+  });
+}
+
+/// Floats next to multiples of pi / 2, where little is left of the argument.
+std::vector<float> near_quarter_turns() {
+  std::vector<float> x;
+  for (int64_t i = 1; i < 84000; ++i) {
+    const auto nearest = static_cast<float>(static_cast<double>(i) * 1.57079632679489662);
+    for (float v : {nearest, std::nextafterf(nearest, 0), std::nextafterf(nearest, 1e9f)}) {
+      x.push_back(i % 2 ? v : -v);
+    }
+  }
+  return x;
+}
+
+TEST_CASE("vector sine and cosine keep their error bounds on every target", "[math]") {
+  const auto sine = [](double x) { return std::sin(x); };
+  const auto cosine = [](double x) { return std::cos(x); };
+  check("sin", 3, PLICA_PICK(row_sin), sine, nowhere);
+  check("cos", 3, PLICA_PICK(row_cos), cosine, nowhere);
+  const std::vector<float> x = near_quarter_turns();
+  std::vector<float> y(x.size());
+  for_each_target([&] {
+    double worst = 0;
+    HWY_DYNAMIC_DISPATCH(row_sin)(x.data(), y.data(), x.size());
+    for (size_t i = 0; i < x.size(); ++i) worst = std::max(worst, ulps(y[i], sine(x[i])));
+    HWY_DYNAMIC_DISPATCH(row_cos)(x.data(), y.data(), x.size());
+    for (size_t i = 0; i < x.size(); ++i) worst = std::max(worst, ulps(y[i], cosine(x[i])));
+    CHECK(worst <= 3);
+    // The bits of a lane do not depend on one that has to be done by itself.
+    float alone = 0;
+    const std::vector<float> mixed{1e9f, 2.5f, 3e38f, 0.0f, -7.0f, 131073.0f, 100.0f, 1e6f};
+    std::vector<float> together(mixed.size());
+    HWY_DYNAMIC_DISPATCH(row_sin)(mixed.data(), together.data(), mixed.size());
+    for (size_t i = 0; i < mixed.size(); ++i) {
+      HWY_DYNAMIC_DISPATCH(row_sin)(&mixed[i], &alone, 1);
+      CHECK(test::same_bits(alone, together[i]));
+      CHECK(std::fabs(together[i]) <= 1);
+    }
+  });
 }
 
 TEST_CASE("vector sigmoid, tanh and erf keep their error bounds on every target", "[math]") {

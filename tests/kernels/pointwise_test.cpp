@@ -86,6 +86,13 @@ const std::vector<Case>& cases() {
       {{P::kFloor}, 0},
       {{P::kCeil}, 0},
       {{P::kRound}, 0},
+      {{P::kTrunc}, 0},
+      {{P::kSin}, 3},
+      {{P::kCos}, 3},
+      {{P::kLog2}, 2},
+      {{P::kLog10}, 2},
+      {{P::kEqual, 0.5}, 0},
+      {{P::kNotEqual, 0.5}, 0},
   };
   return all;
 }
