@@ -6,11 +6,16 @@
 #include "engine/graph/op.h"
 #include "engine/graph/step_builder.h"
 #include "engine/kernels/resize.h"
+#include "engine/ops/resample_filters.h"
 
 namespace plica {
 namespace {
 
-enum class Resizing { kNearest, kNearestExact, kLinear };
+enum class Resizing { kNearest, kNearestExact, kLinear, kCubic, kLinearAntialias, kCubicAntialias };
+
+/// Those that have align_corners, and those that ResampleProblem describes.
+constexpr bool interpolates(Resizing mode) { return mode >= Resizing::kLinear; }
+constexpr bool is_filter(Resizing mode) { return mode >= Resizing::kCubic; }
 
 /// Sizes or scales for each of `axes` spatial axes; the size is what is written if both are given,
 /// and a scale then only places the samples.
@@ -27,7 +32,8 @@ class Upsample : public Op {
   std::string_view name() const override { return "upsample"; }
   bool is_samplewise(std::span<const Shape>) const override { return true; }
   std::string describe() const override {
-    constexpr const char* kModes[] = {"nearest", "nearest-exact", "linear"};
+    constexpr const char* kModes[] = {"nearest", "nearest-exact",     "linear",
+                                      "cubic",   "linear, antialias", "cubic, antialias"};
     std::string text = kModes[static_cast<int>(mode_)];
     if (align_corners_) text += ", corners aligned";
     for (size_t i = 0; i < axes_; ++i) {
@@ -64,7 +70,7 @@ class Upsample : public Op {
     Array now = *inputs[0];
     for (size_t axis = axes_ + 1; axis >= 2; --axis) {
       const int64_t size = now.shape[axis];
-      const auto taps = axis_taps(axis - 2, size, outputs[0].shape[axis]);
+      const ResampleAxis taps = axis_filter(axis - 2, size, outputs[0].shape[axis]);
       Array next;
       next.shape = now.shape;
       next.shape[axis] = outputs[0].shape[axis];
@@ -73,12 +79,14 @@ class Upsample : public Op {
       const int64_t outer =
           element_count(now.shape) == 0 ? 0 : element_count(now.shape) / size / inner;
       for (int64_t o = 0; o < outer; ++o) {
-        for (const ResizeTap& tap : taps) {
+        for (size_t tap = 0; tap < taps.position.size(); tap += static_cast<size_t>(taps.taps)) {
           for (int64_t i = 0; i < inner; ++i) {
-            const double a = now.data[static_cast<size_t>((o * size + tap.lower) * inner + i)];
-            const double b = now.data[static_cast<size_t>((o * size + tap.upper) * inner + i)];
-            next.data.push_back(mode_ == Resizing::kLinear ? (1 - tap.weight) * a + tap.weight * b
-                                                           : a);
+            double sum = 0;
+            for (size_t k = tap; k < tap + static_cast<size_t>(taps.taps); ++k) {
+              const auto at = static_cast<size_t>((o * size + taps.position[k]) * inner + i);
+              sum += taps.weight[k] * now.data[at];
+            }
+            next.data.push_back(sum);
           }
         }
       }
@@ -88,19 +96,11 @@ class Upsample : public Op {
   }
 
   void plan(StepBuilder& builder) const override {
+    if (is_filter(mode_)) return plan_filter(builder);
     const Shape& in = builder.input_shape(0);
     const Shape& out = builder.output_shape(0);
     ResizeProblem problem;
-    if (computes_planes(builder)) {
-      builder.use_input(0, Layout::kRowMajor);
-      builder.set_output(0, row_major(out));
-      problem.n = out[0] * out[1];
-    } else {
-      problem.n = out[0];
-      problem.c = out[1];
-      problem.src_pixel_stride = pixel_stride(builder.use_input(0, Layout::kPixelRows));
-      problem.dst_pixel_stride = builder.set_output_pixels(0);
-    }
+    use_images(builder, problem);
     problem.linear_axes = mode_ == Resizing::kLinear ? static_cast<int>(axes_) : 0;
     for (size_t i = 0; i < 3; ++i) {
       problem.taps[i] = {ResizeTap{}};
@@ -113,8 +113,15 @@ class Upsample : public Op {
     builder.emit(make_resize(problem), mode_ == Resizing::kLinear ? "resize linear" : "resize");
   }
 
-  int64_t flops(std::span<const Shape>, std::span<const Shape> outputs) const override {
-    if (mode_ != Resizing::kLinear) return 0;
+  int64_t flops(std::span<const Shape> inputs, std::span<const Shape> outputs) const override {
+    if (!interpolates(mode_)) return 0;
+    if (is_filter(mode_)) {
+      const Shape &in = inputs[0], &out = outputs[0];
+      const int64_t images = in[0] * in[1];
+      return 2 * images * out[2] *
+             (axis_filter(0, in[2], out[2]).taps * in[3] +
+              axis_filter(1, in[3], out[3]).taps * out[3]);
+    }
     return 3 * ((int64_t{1} << axes_) - 1) * element_count(outputs[0]);
   }
 
@@ -127,16 +134,70 @@ class Upsample : public Op {
             element_count(builder.input_shape(0)) <= element_count(builder.output_shape(0)));
   }
 
+  /// Takes input and output as images of channels, or of one channel each.
+  template <class Problem>
+  static void use_images(StepBuilder& builder, Problem& problem) {
+    const Shape& out = builder.output_shape(0);
+    if (computes_planes(builder)) {
+      builder.use_input(0, Layout::kRowMajor);
+      builder.set_output(0, row_major(out));
+      problem.n = out[0] * out[1];
+    } else {
+      problem.n = out[0];
+      problem.c = out[1];
+      problem.src_pixel_stride = pixel_stride(builder.use_input(0, Layout::kPixelRows));
+      problem.dst_pixel_stride = builder.set_output_pixels(0);
+    }
+  }
+
+  void plan_filter(StepBuilder& builder) const {
+    const Shape& in = builder.input_shape(0);
+    const Shape& out = builder.output_shape(0);
+    ResampleProblem problem;
+    use_images(builder, problem);
+    problem.height = axis_filter(0, in[2], out[2]);
+    problem.width = axis_filter(1, in[3], out[3]);
+    builder.set_workspace(0, resample_bytes_per_thread(problem));
+    builder.emit(make_resample(problem),
+                 concat("resample ", problem.height.taps, "x", problem.width.taps, " taps"));
+  }
+
+  /// Input positions from one output position to the next.
+  double step(size_t axis, int64_t in, int64_t out) const {
+    if (align_corners_) {
+      return out > 1 ? static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0;
+    }
+    const std::optional<double> factor =
+        target_.scales.empty() ? std::nullopt : target_.scales[axis];
+    return factor ? 1 / *factor : static_cast<double>(in) / static_cast<double>(out);
+  }
+
+  /// The filter of a spatial axis, whatever the mode.
+  ResampleAxis axis_filter(size_t axis, int64_t in, int64_t out) const {
+    const double scale = step(axis, in, out);
+    if (mode_ == Resizing::kCubic) return cubic_filter(in, out, scale, align_corners_);
+    if (mode_ == Resizing::kLinearAntialias) return smoothing_filter(in, out, scale, 1, triangle);
+    if (mode_ == Resizing::kCubicAntialias) {
+      return smoothing_filter(in, out, scale, 2, [](double x) { return cubic(x, -0.5); });
+    }
+    ResampleAxis filter{in, out, mode_ == Resizing::kLinear ? 2 : 1, {}, {}};
+    for (const ResizeTap& tap : axis_taps(axis, in, out)) {
+      if (mode_ == Resizing::kLinear) {
+        filter.position.insert(filter.position.end(), {tap.lower, tap.upper});
+        filter.weight.insert(filter.weight.end(), {1 - tap.weight, tap.weight});
+      } else {
+        filter.position.push_back(tap.lower);
+        filter.weight.push_back(1);
+      }
+    }
+    return filter;
+  }
+
   /// The input positions behind each output position of a spatial axis.
   std::vector<ResizeTap> axis_taps(size_t axis, int64_t in, int64_t out) const {
     std::vector<ResizeTap> taps(static_cast<size_t>(out));
     const auto dense = static_cast<double>(in) / static_cast<double>(out);
-    const std::optional<double> factor =
-        target_.scales.empty() ? std::nullopt : target_.scales[axis];
-    double scale = factor && *factor > 0 ? 1 / *factor : dense;
-    if (align_corners_) {
-      scale = out > 1 ? static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0;
-    }
+    const double scale = step(axis, in, out);
     for (int64_t i = 0; i < out; ++i) {
       ResizeTap& tap = taps[static_cast<size_t>(i)];
       const auto at = static_cast<double>(i);
@@ -184,7 +245,7 @@ template <Resizing kMode, size_t kAxes>
 std::unique_ptr<Op> make_vec(ArgReader& reader) {
   reader.tensor("input");
   Target target;
-  const bool corners = kMode == Resizing::kLinear && reader.boolean("align_corners");
+  const bool corners = interpolates(kMode) && reader.boolean("align_corners");
   require(reader.has("output_size") != reader.has("scale_factors"), ErrorCode::kInvalid,
           "upsample: expected either output_size or scale_factors");
   if (reader.has("output_size")) {
@@ -208,7 +269,7 @@ std::unique_ptr<Op> make_default(ArgReader& reader) {
   Target target;
   target.sizes = reader.dims("output_size");
   check_sizes(target, kAxes);
-  const bool corners = kMode == Resizing::kLinear && reader.boolean("align_corners");
+  const bool corners = interpolates(kMode) && reader.boolean("align_corners");
   constexpr const char* kNames[] = {"scales_d", "scales_h", "scales_w"};
   for (size_t i = 3 - kAxes; i < 3; ++i) {
     target.scales.push_back(reader.optional_number(kAxes == 1 ? "scales" : kNames[i]));
@@ -230,6 +291,13 @@ void register_upsample(OpRegistry& registry) {
   registry.add({"aten.upsample_linear1d.vec"}, make_vec<Resizing::kLinear, 1>);
   registry.add({"aten.upsample_bilinear2d.vec"}, make_vec<Resizing::kLinear, 2>);
   registry.add({"aten.upsample_trilinear3d.vec"}, make_vec<Resizing::kLinear, 3>);
+  registry.add({"aten.upsample_bicubic2d.vec"}, make_vec<Resizing::kCubic, 2>);
+  registry.add({"aten._upsample_bilinear2d_aa.vec"}, make_vec<Resizing::kLinearAntialias, 2>);
+  registry.add({"aten._upsample_bicubic2d_aa.vec"}, make_vec<Resizing::kCubicAntialias, 2>);
+  registry.add({"aten.upsample_bicubic2d.default"}, make_default<Resizing::kCubic, 2>);
+  registry.add({"aten._upsample_bilinear2d_aa.default"},
+               make_default<Resizing::kLinearAntialias, 2>);
+  registry.add({"aten._upsample_bicubic2d_aa.default"}, make_default<Resizing::kCubicAntialias, 2>);
   registry.add({"aten.upsample_nearest1d.default"}, make_default<Resizing::kNearest, 1>);
   registry.add({"aten.upsample_nearest2d.default"}, make_default<Resizing::kNearest, 2>);
   registry.add({"aten.upsample_nearest3d.default"}, make_default<Resizing::kNearest, 3>);

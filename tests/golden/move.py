@@ -189,10 +189,14 @@ image = random(2, 1, 4, 3, seed=1)
 wide = random(1, 19, 2, 2, seed=2)
 signal = random(1, 3, 7, seed=3)
 volume = random(1, 1, 2, 3, 2, seed=4)
+# PyTorch's antialiased images of one column and more rows are wrong.
+broad = random(2, 1, 7, 8, seed=6)
 for kind, inputs in [("nearest1d", [signal]), ("nearest2d", [image, wide]), ("nearest3d", [volume]),
                      ("_nearest_exact2d", [image]), ("linear1d", [signal]),
-                     ("bilinear2d", [image, wide]), ("trilinear3d", [volume])]:
-    linear = kind.endswith(("linear1d", "linear2d", "linear3d"))
+                     ("bilinear2d", [image, wide]), ("trilinear3d", [volume]),
+                     ("bicubic2d", [image, wide]), ("_bilinear2d_aa", [broad, wide]),
+                     ("_bicubic2d_aa", [broad, wide])]:
+    linear = "linear" in kind or "cubic" in kind
     op = ("_upsample" + kind if kind[0] == "_" else "upsample_" + kind) + ".vec"
     for t in inputs:
         n = t.dim() - 2
@@ -213,6 +217,14 @@ add("_upsample_nearest_exact1d.default", "same size", {"self": signal, "output_s
 add("upsample_bilinear2d.default", "", {"self": image, "output_size": [7, 9], "align_corners": False}, magnitude=2)
 add("upsample_bilinear2d.default", "scales", {"self": image, "output_size": [7, 6], "align_corners": False,
                                               "scales_h": 1.9, "scales_w": 2.1}, magnitude=2)
+add("upsample_bicubic2d.default", "scales",
+    {"self": image, "output_size": [7, 6], "align_corners": False, "scales_h": 1.9,
+     "scales_w": 2.1}, magnitude=2)
+add("upsample_bicubic2d.default", "same size", {"self": image, "output_size": [4, 3],
+                                                "align_corners": True}, magnitude=2)
+add("_upsample_bicubic2d_aa.default", "", {"self": random(2, 3, 9, 40, seed=9),
+                                           "output_size": [4, 3], "align_corners": True},
+    magnitude=2)
 add("upsample_nearest1d.default", "", {"self": signal, "output_size": [11]})
 add("upsample_linear1d.default", "", {"self": signal, "output_size": [11], "align_corners": True}, magnitude=2)
 infinite = torch.tensor([[[1, INF, 2, NAN, 3]]])
