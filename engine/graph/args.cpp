@@ -194,10 +194,29 @@ void ArgReader::finish() const {
   }
 }
 
+TensorRef Decomposition::add(std::string target, Args args) {
+  steps_.push_back({std::move(target), std::move(args)});
+  return {"%" + std::to_string(steps_.size() - 1)};
+}
+
+int Decomposition::step_of(std::string_view name) const {
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    if (name == "%" + std::to_string(i)) return static_cast<int>(i);
+  }
+  return -1;
+}
+
 void OpRegistry::add(std::initializer_list<std::string_view> targets, OpFactory factory) {
   for (std::string_view target : targets) {
     require(factories_.emplace(std::string(target), factory).second, ErrorCode::kInternal,
             "operator '", target, "' is registered twice");
+  }
+}
+
+void OpRegistry::add(std::initializer_list<std::string_view> targets, Decompose decompose) {
+  for (std::string_view target : targets) {
+    require(decompositions_.emplace(std::string(target), decompose).second && !find(target),
+            ErrorCode::kInternal, "operator '", target, "' is registered twice");
   }
 }
 
@@ -206,9 +225,15 @@ OpFactory OpRegistry::find(std::string_view target) const {
   return found == factories_.end() ? nullptr : found->second;
 }
 
+Decompose OpRegistry::find_decomposition(std::string_view target) const {
+  const auto found = decompositions_.find(target);
+  return found == decompositions_.end() ? nullptr : found->second;
+}
+
 std::vector<std::string> OpRegistry::targets() const {
   std::vector<std::string> names;
   for (const auto& [name, factory] : factories_) names.push_back(name);
+  for (const auto& [name, decompose] : decompositions_) names.push_back(name);
   return names;
 }
 

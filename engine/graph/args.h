@@ -40,6 +40,7 @@ class ArgReader {
 
   /// A required tensor; returns its index among the node's inputs.
   int tensor(std::string_view name);
+  TensorRef tensor_ref(std::string_view name) { return {tensor_names_.at(tensor(name))}; }
   /// -1 if it is None or absent.
   int optional_tensor(std::string_view name);
   /// Returns how many; they become consecutive inputs.
@@ -87,14 +88,37 @@ class ArgReader {
 
 using OpFactory = std::unique_ptr<Op> (*)(ArgReader&);
 
+/// An operator written as others, for one that needs no kernel of its own.
+class Decomposition {
+ public:
+  struct Step {
+    std::string target;  ///< "aten.mul.Tensor": an operator that has a factory, and one output.
+    Args args;
+  };
+
+  /// Adds an operator and returns its output, for the arguments of later ones.
+  TensorRef add(std::string target, Args args);
+  /// The step whose output `name` is, or -1.
+  int step_of(std::string_view name) const;
+  const std::vector<Step>& steps() const { return steps_; }
+
+ private:
+  std::vector<Step> steps_;
+};
+/// Reads an operator and adds those that it is written as; returns its outputs, each of which is
+/// the output of a step of its own.
+using Decompose = std::vector<TensorRef> (*)(ArgReader&, Decomposition&);
+
 /// Which factory reads which operator. Built once by register_all_ops(); a file of engine/ops/
 /// called x.cpp defines `void register_x(OpRegistry&)`.
 class OpRegistry {
  public:
   /// `targets` are full names, "aten.conv2d.default".
   void add(std::initializer_list<std::string_view> targets, OpFactory factory);
+  void add(std::initializer_list<std::string_view> targets, Decompose decompose);
   /// Null if unknown.
   OpFactory find(std::string_view target) const;
+  Decompose find_decomposition(std::string_view target) const;
   std::vector<std::string> targets() const;
 
   /// The registry with every operator of engine/ops/.
@@ -102,6 +126,7 @@ class OpRegistry {
 
  private:
   std::map<std::string, OpFactory, std::less<>> factories_;
+  std::map<std::string, Decompose, std::less<>> decompositions_;
 };
 
 }  // namespace plica

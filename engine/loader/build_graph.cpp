@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/base/fail.h"
+#include "engine/graph/add_operator.h"
 #include "engine/loader/aliases.h"
 
 namespace plica {
@@ -157,7 +158,7 @@ class Builder {
 
   /// The value that `name` has at this place of the program.
   std::string present(const std::string& name) const {
-    if (!graph_.find(name)) {
+    if (!graph_.find(name) || name[0] == '%') {
       require(later_.count(name) == 0, ErrorCode::kInvalid, "reads '", name,
               "', which is only computed later (nodes must be in order and without cycles)");
       fail(ErrorCode::kInvalid, "reads '", name, "', which nothing defines");
@@ -194,17 +195,14 @@ class Builder {
       require(!overwritten.empty(), ErrorCode::kInvalid, "argument 'self' is missing");
       if (!only_changes_view(operator_name)) check_may_write(overwritten);
     }
-    const OpFactory factory = registry_.find(operator_name + overload);
-    require(factory != nullptr, ErrorCode::kUnsupported, "unknown operator '", node.target, "'");
-    ArgReader reader(args, node.outputs.size());
-    std::unique_ptr<Op> op = factory(reader);
-    reader.finish();
-    std::vector<Value*> inputs;
-    for (const std::string& name : reader.tensor_names()) inputs.push_back(graph_.find(name));
+    const std::string functional = operator_name + overload;
+    require(registry_.find(functional) || registry_.find_decomposition(functional),
+            ErrorCode::kUnsupported, "unknown operator '", node.target, "'");
     for (const std::string& name : node.outputs) check_new_name(name);
-    Node* added = graph_.add_node(node.name, std::move(op), std::move(inputs), node.outputs);
-    added->module = node.module;
-    added->target = node.target;
+    for (Node* added : add_operator(graph_, registry_, node.name, functional, args, node.outputs)) {
+      added->module = node.module;
+      added->target = node.target;
+    }
     for (const std::string& name : node.outputs) {
       later_.erase(name);
       share(name, operator_name, overwritten, in_place);

@@ -65,9 +65,9 @@ class Cases:
             constant = key in constants
             if isinstance(value, torch.Tensor):
                 called[key], index = put(value, constant)
-                if key == "condition":
+                if key in ("condition", "mask"):
                     called[key] = called[key].bool()
-                if key == "index":
+                if key in ("index", "indices"):
                     called[key] = called[key].long()
                 written[key] = {"tensor": index}
             elif isinstance(value, (list, tuple)) and any(torch.is_tensor(t) for t in value):

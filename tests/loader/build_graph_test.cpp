@@ -1,6 +1,10 @@
 #include "engine/loader/build_graph.h"
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include "engine/graph/reference.h"
 
 #include "tests/loader/model_files.h"
 
@@ -177,6 +181,36 @@ TEST_CASE("build_graph: unknown operators name operator and node (trap 20)", "[l
   CHECK(error_of(m) == "node 'block.0 (a)': unknown operator 'aten.frobnicate_.Tensor'");
   m.nodes[0].target = "nonsense";
   mentions(error_of(m), "unknown operator 'nonsense'");
+}
+
+TEST_CASE("build_graph: an operator may be written as others", "[loader]") {
+  OpRegistry registry = test_registry();
+  registry.add({"aten.twice.default"},
+               [](ArgReader& r, Decomposition& steps) -> std::vector<TensorRef> {
+                 const Args more{{"other", Dim(1)}};
+                 Args first = more, second = more;
+                 first["self"] = r.tensor_ref("self");
+                 const TensorRef once = steps.add("aten.add.Tensor", first);
+                 second["self"] = once;
+                 return {steps.add("aten.add.Tensor", second), once};
+               });
+  Manifest m = model({node("aten.twice.default", "x", "a"), node("aten.twice.default", "a", "b")},
+                     {"b", "a.once"});
+  for (Manifest::Node& twice : m.nodes) twice.outputs.push_back(twice.name + ".once");
+  m.nodes[0].module = "block";
+  const Graph graph = build_graph(m, registry);
+  graph.verify();
+  REQUIRE(graph.nodes().size() == 4);
+  CHECK(graph.nodes()[0]->outputs[0] == graph.outputs()[1]);
+  CHECK(graph.nodes()[1]->label() == "block (a)");
+  CHECK(graph.nodes()[1]->target == "aten.twice.default");
+  CHECK(evaluate(graph, {{{2}, {1, 5}}})[0].data == std::vector<double>{5, 9});
+
+  m.nodes[0].outputs.pop_back();
+  CHECK_THROWS_WITH(build_graph(m, registry), Catch::Matchers::ContainsSubstring("2 outputs"));
+  // Tensors between the steps have names that a file cannot use.
+  m.nodes = {node(kAdd, "%a.add", "a")};
+  mentions(error_of(m), "reads '%a.add', which nothing defines");
 }
 
 TEST_CASE("build_graph: outputs may be inputs, constants, or given twice", "[loader]") {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/base/fail.h"
+#include "engine/graph/add_operator.h"
 #include "engine/graph/args.h"
 #include "engine/graph/reference.h"
 #include "tests/support/run_graph.h"
@@ -111,10 +112,21 @@ Case read_case(const json& description) {
   for (const json& output : description.at("outputs")) result.expected.push_back(array(output));
 
   const auto target = description.at("target").get<std::string>();
-  const OpFactory factory = OpRegistry::instance().find(target);
-  require(factory != nullptr, ErrorCode::kUnsupported, "unknown operator ", target);
+  const OpRegistry& registry = OpRegistry::instance();
   Args args;
   for (const auto& [name, value] : description.at("args").items()) args[name] = argument(value);
+  if (registry.find_decomposition(target)) {
+    std::vector<std::string> names;
+    for (size_t i = 0; i < result.expected.size(); ++i) {
+      names.push_back("output" + std::to_string(i));
+    }
+    add_operator(result.graph, registry, "node", target, args, names);
+    for (const std::string& name : names) result.graph.add_output(result.graph.find(name));
+    set_shapes(result.graph);
+    return result;
+  }
+  const OpFactory factory = registry.find(target);
+  require(factory != nullptr, ErrorCode::kUnsupported, "unknown operator ", target);
   ArgReader reader(args, result.expected.size());
   std::unique_ptr<Op> op = factory(reader);
   reader.finish();

@@ -2,6 +2,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "engine/graph/add_operator.h"
 #include "engine/passes/passes.h"
 
 namespace plica::test {
@@ -24,22 +25,17 @@ Value* Net::values(const Shape& shape, std::vector<double> values) {
 }
 
 Value* Net::op(const std::string& target, const Args& args, const std::string& module) {
-  ArgReader reader(args, 1);
-  const OpFactory factory = OpRegistry::instance().find(target);
-  if (!OpRegistry::instance().find(target)) SKIP(target);
+  const OpRegistry& registry = OpRegistry::instance();
   INFO(target);
-  REQUIRE(factory);
-  std::unique_ptr<Op> made = factory(reader);
-  reader.finish();
-  std::vector<Value*> inputs;
-  for (const std::string& name : reader.tensor_names()) inputs.push_back(graph.find(name));
+  REQUIRE((registry.find(target) || registry.find_decomposition(target)));
   const std::string name =
       target.substr(5, target.find('.', 5) - 5) + "_" + std::to_string(next_++);
-  Node* node = graph.add_node(name, std::move(made), inputs, {name});
-  node->module = module;
-  node->target = target;
+  for (Node* node : add_operator(graph, registry, name, target, args, {name})) {
+    node->module = module;
+    node->target = target;
+  }
   set_shapes(graph);
-  return node->outputs[0];
+  return graph.find(name);
 }
 
 Value* Net::conv2d(Value* x, int64_t out_channels, int64_t kernel, int64_t padding, bool bias,
