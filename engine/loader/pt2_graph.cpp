@@ -1,6 +1,7 @@
 #include "engine/loader/pt2_graph.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -28,6 +29,18 @@ bool is_assertion(std::string_view target) {
 bool is_size_arithmetic(std::string_view target) {
   return target.starts_with("_operator.") || target.starts_with("torch.sym_") ||
          target.starts_with("math.") || target.starts_with("aten.sym_");
+}
+
+/// What an operator on the bits of integers does to bools; itself if there is none.
+std::string logical_operator(const std::string& target) {
+  if (target == "aten.bitwise_not.default") return "aten.logical_not.default";
+  if (is_one_of(target, {"aten.bitwise_and.Tensor", "aten.__and__.Tensor"})) {
+    return "aten.logical_and.default";
+  }
+  if (is_one_of(target, {"aten.bitwise_or.Tensor", "aten.__or__.Tensor"})) {
+    return "aten.logical_or.default";
+  }
+  return target;
 }
 
 /// The innermost module of "L__self__,,Net;L__self___layer1,layer1,torch.nn.Linear": "layer1".
@@ -210,10 +223,41 @@ class GraphReader {
       });
       require(fresh, ErrorCode::kFormat, "argument '", arg, "' is given twice");
     }
+    if (is_bool(scope, json, "attn_mask")) add_to_attention(scope, node);
+    if (const std::string logical = logical_operator(target);
+        logical != target && is_bool(scope, json, "self") &&
+        (node.args.count("other") == 0 || is_bool(scope, json, "other"))) {
+      node.target = logical;
+    }
     for (const std::string& output : output_names(json)) {
       node.outputs.push_back(define(scope, output));
     }
     manifest_.nodes.push_back(std::move(node));
+  }
+
+  /// Whether the argument `name` is a tensor of bools.
+  static bool is_bool(const Scope& scope, const Json& node, std::string_view name) {
+    for (const Json& input : node.array("inputs")) {
+      if (input.text("name") != name) continue;
+      const auto& [kind, value] = pt2_union(input.at("arg"), "arg");
+      if (kind != "as_tensor") return false;
+      const Json* meta = scope.graph.at("tensor_values").find(value.text("name"));
+      return meta && pt2_dtype_name(meta->integer("dtype")) == "bool";
+    }
+    return false;
+  }
+
+  /// A mask of bools, which are numbers in the engine, becomes one that is added.
+  void add_to_attention(Scope& scope, Manifest::Node& node) {
+    Arg& mask = node.args.at("attn_mask");
+    const std::string added = define(scope, node.name + ".mask");
+    manifest_.nodes.push_back(
+        {added,
+         "aten.where.Scalar",
+         node.module,
+         {{"condition", mask}, {"self", 0.0}, {"other", -std::numeric_limits<double>::infinity()}},
+         {added}});
+    mask = TensorRef{added};
   }
 
   static bool computes_sizes(const Json& json) {

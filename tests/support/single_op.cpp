@@ -168,7 +168,7 @@ std::vector<std::vector<float>> SingleOp::run(const std::vector<std::vector<floa
     out.push_back(builder.outs[i] ? results[i].data() : nullptr);
   }
   AlignedBuffer workspace(std::max<size_t>(
-      {builder.workspace, builder.workspace_per_thread * static_cast<size_t>(threads), 1}));
+      builder.workspace + builder.workspace_per_thread * static_cast<size_t>(threads), 1));
   ReversedTeam reversed(threads);
   Team alone;
   builder.kernel->run({in.data(), out.data(), workspace.data()}, threads == 1 ? alone : reversed);
