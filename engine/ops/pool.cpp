@@ -12,6 +12,7 @@
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
+#include "engine/kernels/pool_indices.h"
 
 namespace plica {
 namespace {
@@ -19,7 +20,8 @@ namespace {
 using Kind = PoolProblem::Kind;
 
 /// Max, average and adaptive pooling over `rank` spatial axes of [N, C, ...] or, unbatched,
-/// [C, ...]. A second output, the indices of the maxima, may exist but not be used.
+/// [C, ...]. A second output has the indices of the maxima in their planes, for max_unpool alone:
+/// as floats, which a graph's outputs must not be.
 class Pool : public Op {
  public:
   Pool(Kind kind, size_t rank, bool has_indices)
@@ -73,21 +75,38 @@ class Pool : public Op {
   void check(const Node& node) const override {
     if (!has_indices_) return;
     const Value& indices = *node.outputs.at(1);
-    require(!indices.is_used(), ErrorCode::kUnsupported, name(),
-            ": the indices of the maxima are used; only the maxima are supported");
+    const bool unpools =
+        std::all_of(indices.users.begin(), indices.users.end(),
+                    [](const Node* user) { return user->op->name().starts_with("max_unpool"); });
+    require(!indices.is_output && unpools, ErrorCode::kUnsupported, name(),
+            ": the indices of the maxima are used by other operators than max_unpool");
   }
 
   void plan(StepBuilder& builder) const override {
     const Shape& in = builder.input_shape(0);
     const Shape& out = builder.output_shape(0);
     PoolProblem p = problem(in, out, builder.bindings());
+    const bool with_indices = has_indices_ && builder.node().outputs[1]->is_used();
     if (in.size() == rank_ + 2) {
       p.src_pixel_stride = pixel_stride(builder.use_input(0, Layout::kPixelRows));
-      p.dst_pixel_stride = builder.set_output_pixels(0);
+      if (with_indices) {
+        p.dst_pixel_stride = p.channels;
+        builder.set_output(0, channels_last(out));
+      } else {
+        p.dst_pixel_stride = builder.set_output_pixels(0);
+      }
     } else {
       builder.use_input_as(0, unbatched(in).strides);
       p.src_pixel_stride = p.dst_pixel_stride = p.channels;
       builder.set_output(0, unbatched(out));
+    }
+    if (with_indices) {
+      const int64_t plane = p.depth.in * p.height.in * p.width.in;
+      require(plane <= kMostIndices, ErrorCode::kUnsupported, name(), ": indices of planes of ",
+              plane, " elements, at most ", kMostIndices, " are supported");
+      builder.set_output(1, in.size() == rank_ + 2 ? channels_last(out) : unbatched(out));
+      builder.emit(make_max_pool_with_indices(std::move(p)), concat(name(), " with indices"));
+      return;
     }
     builder.emit(make_pool_kernel(std::move(p)), std::string(name()));
   }
