@@ -182,7 +182,7 @@ def check_case(case, plica, folder, forms):
         return
     double = copy.deepcopy(model).double()
     file = pathlib.Path(folder) / "model.pt2"
-    for form in ("aten",) if case.large else forms:
+    for form in forms if case.core and not case.large else ("aten",):
         if form == "core":
             with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore")

@@ -23,6 +23,7 @@ class Case(NamedTuple):
     shapes: tuple  # One for each input, with a batch of 1.
     large: bool = False  # Takes seconds: no second form, no batch of 64.
     mixes: bool = False  # A sample's result depends on the others of its batch.
+    core: bool = True  # PyTorch decomposes it into operators that Plica has.
 
 
 class Expression(nn.Module):
@@ -345,6 +346,140 @@ def _more_expressions():
         yield Case(name, lambda f=function: Expression(f), (image,))
 
 
+class Attention(nn.Module):
+    """Self-attention of several heads, as vision transformers write it."""
+
+    def __init__(self, width, heads, **options):
+        super().__init__()
+        self.heads, self.options = heads, options
+        self.project, self.join = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x):
+        n, length, width = x.shape
+        q, k, v = self.project(x).reshape(n, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v, **self.options)
+        return self.join(y.transpose(1, 2).reshape(n, length, width))
+
+
+class Snake(nn.Module):
+    """The periodic activation of neural vocoders."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.alpha = nn.Parameter(torch.rand(1, channels, 1) + 0.5)
+
+    def forward(self, x):
+        return x + (self.alpha + 1e-9).reciprocal() * torch.sin(self.alpha * x).pow(2)
+
+
+class SegNet(nn.Module):
+    """Two levels down and up again, with maxima put back to where they came from."""
+
+    def __init__(self, width):
+        super().__init__()
+
+        def block(i, o):
+            return nn.Sequential(nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(True))
+        self.down = nn.ModuleList([block(3, width), block(width, 2 * width)])
+        self.up = nn.ModuleList([block(2 * width, width), block(width, 2)])
+
+    def forward(self, x):
+        places = []
+        for block in self.down:
+            x = block(x)
+            size = x.shape[2:]
+            x, where = F.max_pool2d(x, 2, 2, return_indices=True)
+            places.append((where, size))
+        for block in self.up:
+            where, size = places.pop()
+            x = block(F.max_unpool2d(x, where, 2, 2, output_size=size))
+        return x
+
+
+def _more_operators():
+    image, tokens, signal = (1, 6, 9, 10), (1, 11, 12), (1, 6, 23)
+    conv = lambda i=6, o=8: nn.Conv2d(i, o, 3, padding=1)  # noqa: E731
+    for size, options in ((None, {"scale_factor": 2}), (None, {"scale_factor": 3}),
+                          (None, {"scale_factor": (1.7, 0.6)}), ((19, 23), {}), ((5, 4), {})):
+        for corners in (False, True):
+            yield Case(f"bicubic {size or options} {corners}", lambda z=size, o=options, c=corners:
+                       nn.Upsample(size=z, mode="bicubic", align_corners=c, **o), (image,))
+    for channels in (3, 16, 21):
+        yield Case(f"super-resolution {channels}", lambda k=channels: Expression(
+            lambda s, x: s.b(F.interpolate(s.a(x), scale_factor=2, mode="bicubic")) +
+            F.interpolate(x, scale_factor=2, mode="bicubic"), a=conv(3, k), b=conv(k, 3)),
+            ((1, 3, 14, 13),))
+    for mode in ("bilinear", "bicubic"):
+        yield Case(f"antialias {mode}", lambda m=mode: Expression(lambda s, x: F.interpolate(
+            s.c(x), size=(4, 7), mode=m, antialias=True), c=conv()), (image,), core=False)
+    yield Case("siren", lambda: Expression(
+        lambda s, x: s.c(torch.sin(30 * s.b(torch.sin(30 * s.a(x))))), a=nn.Linear(2, 33),
+        b=nn.Linear(33, 32), c=nn.Linear(32, 3)), ((1, 2),))
+    yield Case("fourier features", lambda: Expression(
+        lambda s, x: s.c(torch.cat((torch.sin(x @ s.w), torch.cos(x @ s.w)), -1)),
+        w=torch.randn(2, 16) * 6, c=nn.Linear(32, 3)), ((1, 2),))
+    yield Case("snake", lambda: nn.Sequential(
+        nn.Conv1d(6, 8, 7, padding=3), Snake(8), nn.ConvTranspose1d(8, 5, 4, 2, 1), Snake(5)),
+        (signal,))
+    hidden = torch.ones(11, 11).tril().bool()
+    for title, options in (("", {}), ("scale", {"scale": 0.2}), ("causal", {"is_causal": True}),
+                           ("mask of bools", {"attn_mask": hidden}),
+                           ("mask", {"attn_mask": torch.randn(4, 11, 11)})):
+        yield Case(f"attention {title}", lambda o=options: Attention(12, 4, **o), (tokens,))
+    yield Case("attention of data's mask", lambda: Expression(
+        lambda s, x: F.scaled_dot_product_attention(x, x, x, attn_mask=x[:, :, :1] < 0.5)),
+        (tokens,), core=False)
+    yield Case("grouped queries", lambda: Expression(lambda s, x: F.scaled_dot_product_attention(
+        x, x[:, :2], x[:, 2:4], enable_gqa=True)), (image,))
+    yield Case("transformer layer", lambda: nn.TransformerEncoderLayer(
+        12, 3, 20, batch_first=True, activation="gelu", norm_first=True), (tokens,))
+    yield Case("einsum of weights first", lambda: Expression(
+        lambda s, x: torch.einsum("oc,bchw->bohw", s.w, x), w=torch.randn(7, 6)), (image,))
+    for equation, shape in (("bchw,oc->bohw", (7, 6)),
+                            ("bchw,hk->bckw", (9, 4)), ("bchw,chw->bc", (6, 9, 10)),
+                            ("bchw,hwk->bck", (9, 10, 4)), ("...w,w->...", (10,))):
+        yield Case(f"einsum {equation}", lambda e=equation, t=shape: Expression(
+            lambda s, x: torch.einsum(e, s.c(x), s.w), c=conv(6, 6), w=torch.randn(t)), (image,))
+    yield Case("einsum of data", lambda: Expression(
+        lambda s, x: torch.einsum("bchw,bdhw->bcd", s.c(x), x), c=conv()), (image,))
+    one = {
+        "masked_fill": lambda s, x: x.masked_fill(x > 0.5, -2.0) + x.masked_fill(~(x < 0), 3.0),
+        "where with numbers": lambda s, x: torch.where(x > 0, x, -1.0) + torch.where(x < 1, 0.5, x),
+        "comparisons": lambda s, x: (x > x.mean(1, True)) * x + ((x >= 0) & (x <= 1)) * 2.0 + (
+            (x.abs() == x) | (x < -1.5)) * x,
+        "equal": lambda s, x: (torch.round(x) == 1).float() + (torch.trunc(x) != 0) * x,
+        "clamp by tensors": lambda s, x: torch.clamp(x, x.mean((2, 3), keepdim=True), x.abs()),
+        "lerp": lambda s, x: torch.lerp(x, x * x, 0.3) + torch.lerp(x, x.abs(), torch.sigmoid(x)),
+        "addcmul": lambda s, x: torch.addcmul(x, x, x.sigmoid(), value=0.5) + torch.addcdiv(
+            x, x, x.abs() + 1, value=-2),
+        "roll": lambda s, x: torch.roll(x, (2, -3), (2, 3)) + x.roll(1, 1),
+        "logsumexp": lambda s, x: torch.logsumexp(x, 1) + x.logsumexp((1, 2, 3))[:, None, None],
+        "var_mean": lambda s, x: torch.cat(torch.var_mean(x, (2, 3)), 1),
+        "std_mean": lambda s, x: torch.cat(torch.std_mean(x, 1, correction=0), 1),
+        "cumsum": lambda s, x: x.cumsum(1) + x.cumsum(-1),
+        "logarithms": lambda s, x: torch.log2(x.abs() + 0.1) + torch.log10(x * x + 0.5) + torch.exp2(x),
+        "any": lambda s, x: (x > 2).any(1) * x.mean(1) + (x > -1).all(1) * 2,
+        "unfold": lambda s, x: F.unfold(x, 3, padding=1, stride=2),
+        "fold": lambda s, x: F.fold(F.unfold(x, 3) * 0.5, x.shape[2:], 3),
+        "max unpool": lambda s, x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2,
+                                                  output_size=x.shape[2:]),
+    }
+    for name, function in one.items():
+        yield Case(name, lambda f=function: Expression(
+            lambda s, x: f(s, s.c(x)), c=conv()), (image,),
+            core=name not in ("fold", "max unpool", "roll"))
+    for padding in ("zeros", "border", "reflection"):
+        for corners in (False, True):
+            yield Case(f"grid sample {padding} {corners}", lambda p=padding, a=corners: Expression(
+                lambda s, x, g: F.grid_sample(s.c(x), torch.tanh(g) * 1.4, padding_mode=p,
+                                              align_corners=a), c=conv()), (image, (1, 5, 7, 2)))
+    yield Case("spatial transformer", lambda: Expression(
+        lambda s, x: F.grid_sample(x, F.affine_grid(
+            s.f(x.mean((2, 3))).view(-1, 2, 3), x.shape, align_corners=False),
+            align_corners=False), f=nn.Linear(6, 6)), (image,))
+    yield Case("segnet", lambda: SegNet(7), ((1, 3, 16, 20),), core=False)
+
+
 def _named_models():
     image, small = (1, 1, 28, 28), (1, 3, 6, 6)
     yield Case("net_with_bn", NetWithBN, ((1, 2),))
@@ -571,5 +706,5 @@ def _expressions():
 def cases():
     """All cases, the large ones last."""
     found = [*_named_models(), *_convolutions(), *_folding(), *_layers(), *_expressions(),
-             *_nets(), *_more_layers(), *_more_expressions(), *_doubles()]
+             *_nets(), *_more_layers(), *_more_expressions(), *_more_operators(), *_doubles()]
     return sorted(found, key=lambda case: case.large)
