@@ -34,8 +34,9 @@ struct AttentionWorkspace {
 };
 AttentionWorkspace attention_workspace(const AttentionProblem& problem);
 
-/// args.in: query, key, value, mask; args.out[0] does not overlap them. Products and softmax have
-/// the bounds of igemm_run() and make_softmax_kernel(). A query that the mask keeps from all keys
+/// args.in: query, key, value, mask (or none); args.out[0] does not overlap them. Products have the
+/// bound of igemm_run(), exponentials that of vec_exp(), and their sum divides the second product.
+/// A query that the mask keeps from all keys
 /// (-inf) gets 0. The bits of a row depend on its own query and its head's keys and values alone.
 std::unique_ptr<Kernel> make_attention(AttentionProblem problem);
 

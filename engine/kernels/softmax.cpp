@@ -145,7 +145,7 @@ class SoftmaxKernel final : public Kernel {
  public:
   explicit SoftmaxKernel(const SoftmaxProblem& p) : log_(p.log) {
     choose_target();
-    row_ = softmax_row();
+    row_ = HWY_DYNAMIC_POINTER(SoftmaxRow);
     columns_ = HWY_DYNAMIC_POINTER(SoftmaxColumns);
     const auto axis = static_cast<size_t>(p.axis);
     along_ = {p.src.shape[axis], p.src.strides[axis], p.dst.strides[axis]};
@@ -203,7 +203,7 @@ class SoftmaxKernel final : public Kernel {
   }
 
   bool log_, rows_ = false;
-  SoftmaxRowFn row_;
+  void (*row_)(const float*, int64_t, bool, float*);
   void (*columns_)(const float*, int64_t, int64_t, int64_t, bool, float*, int64_t);
   Axis along_;
   std::vector<Axis> outer_;
@@ -211,11 +211,6 @@ class SoftmaxKernel final : public Kernel {
 };
 
 }  // namespace
-
-SoftmaxRowFn softmax_row() {
-  choose_target();
-  return HWY_DYNAMIC_POINTER(SoftmaxRow);
-}
 
 std::unique_ptr<Kernel> make_softmax_kernel(const SoftmaxProblem& problem) {
   return std::make_unique<SoftmaxKernel>(problem);

@@ -20,11 +20,6 @@ struct SoftmaxProblem {
   bool log = false;
 };
 
-/// The same for one row of n floats, which may be dst.
-using SoftmaxRowFn = void (*)(const float* src, int64_t n, bool log, float* dst);
-/// For this processor.
-SoftmaxRowFn softmax_row();
-
 /// Reads args.in[0], writes args.out[0].
 std::unique_ptr<Kernel> make_softmax_kernel(const SoftmaxProblem& problem);
 

@@ -58,6 +58,14 @@ class CumsumKernel final : public Kernel {
       dst += index % axis->size * axis->dst;
       index /= axis->size;
     }
+    if (width == 1) {
+      double sum = 0;
+      for (int64_t i = 0; i < along_.size; ++i) {
+        sum += static_cast<double>(src[i * along_.src]);
+        dst[i * along_.dst] = static_cast<float>(sum);
+      }
+      return;
+    }
     double sums[kBlock] = {};
     for (int64_t i = 0; i < along_.size; ++i, src += along_.src, dst += along_.dst) {
       for (int64_t k = 0; k < width; ++k) {

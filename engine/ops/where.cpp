@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <array>
 
 #include "engine/base/fail.h"
 #include "engine/graph/args.h"
 #include "engine/graph/step_builder.h"
 #include "engine/kernels/loop_nest.h"
+#include "engine/kernels/select.h"
 
 namespace plica {
 namespace {
@@ -32,19 +34,33 @@ void select_block(const T* condition, const T* x, const T* y, T* dst, const Bloc
 
 class WhereKernel final : public Kernel {
  public:
-  explicit WhereKernel(LoopNest<4> nest) : nest_(std::move(nest)) {}
+  explicit WhereKernel(LoopNest<4> nest) : nest_(std::move(nest)), row_(select_row()) {
+    const auto step = [&](size_t operand) { return nest_.inner_stride(operand); };
+    has_rows_ = std::max({step(1), step(2), step(3)}) <= 1 && step(0) == 1;
+    steps_ = {step(1), step(2), step(3)};
+  }
 
   void run(const KernelArgs& args, Team& team) const noexcept override {
     team.for_each(nest_.tasks(), [&](int64_t task, int) {
       nest_.run_task(task, [&](const auto& at, const Block<4>& block) {
-        select_block(args.in[0] + at[1], args.in[1] + at[2], args.in[2] + at[3],
-                     args.out[0] + at[0], block);
+        const float *condition = args.in[0] + at[1], *x = args.in[1] + at[2];
+        const float* y = args.in[2] + at[3];
+        float* dst = args.out[0] + at[0];
+        if (!has_rows_) return select_block(condition, x, y, dst, block);
+        const auto& rows = block.row_strides;
+        for (int64_t row = 0; row < block.rows; ++row) {
+          row_(condition + row * rows[1], x + row * rows[2], y + row * rows[3], dst + row * rows[0],
+               block.cols, steps_);
+        }
       });
     });
   }
 
  private:
   LoopNest<4> nest_;
+  SelectRow row_;
+  SelectSteps steps_;
+  bool has_rows_ = false;
 };
 
 /// condition != 0 ? x : y, with broadcasting. Inputs: condition, x, y.

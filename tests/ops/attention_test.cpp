@@ -58,8 +58,9 @@ TEST_CASE("attention agrees with the reference for any sizes", "[attention]") {
   const auto [queries, keys, depth] =
       GENERATE(std::array<int64_t, 3>{1, 1, 1}, std::array<int64_t, 3>{3, 17, 5},
                std::array<int64_t, 3>{16, 16, 16}, std::array<int64_t, 3>{70, 131, 33});
+  const int64_t batch = GENERATE(2, 11);
   const std::vector<Shape> shapes{
-      {2, 3, queries, depth}, {2, 3, keys, depth}, {2, 3, keys, depth + 2}};
+      {batch, 3, queries, depth}, {batch, 3, keys, depth}, {batch, 3, keys, depth + 2}};
   std::vector<std::vector<float>> inputs;
   for (const Shape& shape : shapes) inputs.push_back(random_values(shape, 3));
   check(attention(), shapes, inputs);
