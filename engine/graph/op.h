@@ -35,6 +35,8 @@ struct ChannelSource {
   int input = 0;
   int64_t channel = 0;
 };
+/// Moves of more channels are not told: a file may declare any number.
+inline constexpr int64_t kMostChannelSources = 1 << 16;
 
 /// What a kernel does to its result before it stores it, in this order:
 ///   y = post_activation(affine(activation(x + residual)))

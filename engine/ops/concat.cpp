@@ -21,7 +21,8 @@ class Concat : public MoveOp {
   std::vector<ChannelSource> channel_sources(const Node& node, size_t) const override {
     std::vector<ChannelSource> sources;
     const int64_t rank = node.outputs[0]->rank();
-    if (rank < 3 || normalize_axis(axis_, rank) != 1) return {};
+    const bool few = rank >= 3 && node.outputs[0]->shape[1] <= kMostChannelSources;
+    if (!few || normalize_axis(axis_, rank) != 1) return {};
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const Value& input = *node.inputs[i];
       if (input.rank() != rank || input.shape[1] < 0) return {};

@@ -114,6 +114,7 @@ class ChannelShuffle : public MoveOp {
   std::vector<ChannelSource> channel_sources(const Node& node, size_t) const override {
     const int64_t channels = node.inputs[0]->shape[1];
     std::vector<ChannelSource> sources;
+    if (channels > kMostChannelSources) return sources;
     for (int64_t c = 0; c < channels; ++c) {
       sources.push_back({0, c % groups_ * (channels / groups_) + c / groups_});
     }

@@ -60,6 +60,7 @@ inline void plan_reshape(StepBuilder& builder) {
 /// Channels of input 0.
 inline std::vector<ChannelSource> consecutive_channels(int64_t first, int64_t count) {
   std::vector<ChannelSource> sources;
+  if (count > kMostChannelSources) return sources;
   for (int64_t c = first; c < first + count; ++c) sources.push_back({0, c});
   return sources;
 }

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
-#include <set>
 #include <utility>
 
 #include "engine/graph/args.h"
@@ -33,7 +32,8 @@ class Origins {
   void add(const Node& node) {
     for (size_t k = 0; k < node.outputs.size(); ++k) {
       const std::vector<ChannelSource> sources = node.op->channel_sources(node, k);
-      if (sources.empty()) return;
+      if (sources.empty() || left_ < std::ssize(sources)) return;
+      left_ -= std::ssize(sources);
       Origin origin;
       origin.shuffled = node.op->name() == "channel_shuffle";
       origin.cut = !node.op->joins_channels();
@@ -60,6 +60,7 @@ class Origins {
 
  private:
   std::map<const Value*, Origin> of_;
+  int64_t left_ = 1 << 22;  ///< Channels that may still be remembered.
 };
 
 /// The values that `channels` are one behind the other, each of them whole; empty if they are not.

@@ -16,7 +16,7 @@ namespace plica {
 namespace {
 
 /// Changes with the layout of packed weights and with the fingerprints of constants.
-constexpr const char* kFormat = "10";
+constexpr const char* kFormat = "11";
 
 std::string model_fingerprint(const Graph& graph) {
   Fingerprint hash;
