@@ -103,6 +103,11 @@ cases.add("div.Tensor_mode", "aten.div.Tensor_mode",
 special = torch.tensor([-INF, -2, 0, 3, INF, NAN])
 for op in ["maximum", "minimum"]:
     cases.add(op, f"aten.{op}.default", {"self": special[:, None], "other": special[None, :]})
+for op in ["fmod", "remainder"]:
+    for by in [2.5, -2.5, 3, INF, 0]:
+        cases.add(f"{op} {by}", f"aten.{op}.Scalar",
+                  {"self": torch.tensor([-7.5, -6.25, -2.5, -1, 0, 1, 2.5, 3, 6.25, 1e6, INF, NAN]),
+                   "other": by})
 for op in ["gt", "ge", "lt", "le", "eq", "ne"]:
     cases.add(f"{op} tensors", f"aten.{op}.Tensor",
               {"self": special[:, None], "other": special[None, :]})
