@@ -70,17 +70,19 @@ template <int kTaps>
 void blend_rows(const float* src, const Taps& rows, int64_t count, float* HWY_RESTRICT dst) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto [taps, at, weights] = rows;
-  const auto weight = [d, w = weights](int64_t k) HWY_ATTR { return hn::Set(d, w[k]); };
+  const int64_t taps = rows.taps;
+  const int64_t* at = rows.at;
+  const float* weights = rows.weight;
+  const auto weight = [=](int64_t k) HWY_ATTR { return hn::Set(d, weights[k]); };
   const auto blend = [&](int64_t i, auto load)
                          HWY_ATTR { hn::StoreU(sum_taps<kTaps>(taps, weight, load), d, dst + i); };
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    blend(i, [=, a = at](int64_t k) HWY_ATTR { return hn::LoadU(d, src + a[k] + i); });
+    blend(i, [=](int64_t k) HWY_ATTR { return hn::LoadU(d, src + at[k] + i); });
   }
   if (i == count) return;
   const auto rest = static_cast<size_t>(count - i);
-  blend(i, [=, a = at](int64_t k) HWY_ATTR { return hn::LoadN(d, src + a[k] + i, rest); });
+  blend(i, [=](int64_t k) HWY_ATTR { return hn::LoadN(d, src + at[k] + i, rest); });
 }
 
 template <int kTaps, class D>

@@ -117,10 +117,14 @@ class Upsample : public Op {
     if (!interpolates(mode_)) return 0;
     if (is_filter(mode_)) {
       const Shape &in = inputs[0], &out = outputs[0];
-      const int64_t images = in[0] * in[1];
-      return 2 * images * out[2] *
-             (axis_filter(0, in[2], out[2]).taps * in[3] +
-              axis_filter(1, in[3], out[3]).taps * out[3]);
+      const auto taps = [&](size_t axis) {
+        if (mode_ == Resizing::kCubic) return int64_t{4};
+        const double reach = mode_ == Resizing::kLinearAntialias ? 2 : 4;
+        const double width = std::max(1.0, step(axis, in[axis + 2], out[axis + 2]));
+        return static_cast<int64_t>(std::min(std::ceil(reach * width), 9e15));
+      };
+      return 2 * in[0] * in[1] * out[2] *
+             (std::min(taps(0), in[2]) * in[3] + std::min(taps(1), in[3]) * out[3]);
     }
     return 3 * ((int64_t{1} << axes_) - 1) * element_count(outputs[0]);
   }

@@ -413,7 +413,7 @@ def _more_operators():
         yield Case(f"antialias {mode}", lambda m=mode: Expression(lambda s, x: F.interpolate(
             s.c(x), size=(4, 7), mode=m, antialias=True), c=conv()), (image,), core=False)
     yield Case("siren", lambda: Expression(
-        lambda s, x: s.c(torch.sin(30 * s.b(torch.sin(30 * s.a(x))))), a=nn.Linear(2, 33),
+        lambda s, x: s.c(torch.sin(s.b(torch.sin(30 * s.a(x))))), a=nn.Linear(2, 33),
         b=nn.Linear(33, 32), c=nn.Linear(32, 3)), ((1, 2),))
     yield Case("fourier features", lambda: Expression(
         lambda s, x: s.c(torch.cat((torch.sin(x @ s.w), torch.cos(x @ s.w)), -1)),
@@ -467,7 +467,7 @@ def _more_operators():
     for name, function in one.items():
         yield Case(name, lambda f=function: Expression(
             lambda s, x: f(s, s.c(x)), c=conv()), (image,),
-            core=name not in ("fold", "max unpool", "roll"))
+            core=name not in ("fold", "max unpool"))
     for padding in ("zeros", "border", "reflection"):
         for corners in (False, True):
             yield Case(f"grid sample {padding} {corners}", lambda p=padding, a=corners: Expression(
