@@ -94,6 +94,8 @@ bool is_depthwise(int64_t groups, const Node& node) {
 }
 
 bool can_follow(const Node& node, const Value* value) {
+  // Reordered weights are in memory, in double.
+  constexpr int64_t kMostWeights = 1 << 20;
   if (std::count(node.inputs.begin(), node.inputs.end(), value) != 1) return false;
   if (node.inputs.size() == 1 && node.op->as_pointwise()) return all_can_follow(node.outputs[0]);
   const auto* conv = dynamic_cast<const Conv*>(node.op.get());
@@ -101,6 +103,7 @@ bool can_follow(const Node& node, const Value* value) {
   const bool constant = std::all_of(node.inputs.begin() + 1, node.inputs.end(),
                                     [](const Value* weight) { return weight->is_constant(); });
   if (!constant || node.inputs[1]->rank() != value->rank()) return false;
+  if (element_count(node.inputs[1]->shape) > kMostWeights) return false;
   return conv->groups() == 1 ||
          (is_depthwise(conv->groups(), node) && all_can_follow(node.outputs[0]));
 }

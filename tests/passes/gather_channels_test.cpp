@@ -101,6 +101,12 @@ TEST_CASE("a shuffle that something else reads keeps the order of channels", "[p
       net.graph.add_output(net.binary("add", net.conv2d(y, 12, 1), net.unary("relu", y)));
     };
   }
+  SECTION("a convolution of too many weights to copy") {
+    build = [](Net& net) {
+      Value* x = net.conv2d(net.input({kBatch, 3, 2, 2}), 64, 1);
+      net.graph.add_output(net.conv2d(shuffle(net, x, 4), 2048, 3, 1));
+    };
+  }
   SECTION("a part of it, of which the parts of it are gathered") {
     gathers = 1;
     build = [](Net& net) {
