@@ -95,7 +95,7 @@ bool is_depthwise(int64_t groups, const Node& node) {
 
 bool can_follow(const Node& node, const Value* value) {
   // Reordered weights are in memory, in double.
-  constexpr int64_t kMostWeights = 1 << 20;
+  constexpr int64_t kMostWeights = 1 << 17;
   if (std::count(node.inputs.begin(), node.inputs.end(), value) != 1) return false;
   if (node.inputs.size() == 1 && node.op->as_pointwise()) return all_can_follow(node.outputs[0]);
   const auto* conv = dynamic_cast<const Conv*>(node.op.get());
