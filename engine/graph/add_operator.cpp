@@ -70,4 +70,13 @@ std::vector<Node*> add_operator(Graph& graph, const OpRegistry& registry, const 
   return nodes;
 }
 
+std::unique_ptr<Op> make_operator(std::string_view target, const Args& args) {
+  const OpFactory factory = OpRegistry::instance().find(target);
+  require(factory != nullptr, ErrorCode::kInternal, "no operator '", target, "'");
+  ArgReader reader(args, 1);
+  std::unique_ptr<Op> op = factory(reader);
+  reader.finish();
+  return op;
+}
+
 }  // namespace plica

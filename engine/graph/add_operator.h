@@ -1,6 +1,8 @@
 #pragma once
 
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/graph/args.h"
@@ -15,5 +17,9 @@ namespace plica {
 std::vector<Node*> add_operator(Graph& graph, const OpRegistry& registry, const std::string& name,
                                 const std::string& target, const Args& args,
                                 const std::vector<std::string>& output_names);
+
+/// The operator `target`, of one output, for a node that a pass makes. Its inputs are the tensors
+/// of `args` in the order in which the operator reads them, whatever they are called there.
+std::unique_ptr<Op> make_operator(std::string_view target, const Args& args);
 
 }  // namespace plica

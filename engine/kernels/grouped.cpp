@@ -13,6 +13,7 @@
 #include "hwy/highway.h"
 // Once for each target.
 #include "engine/kernels/conv_line-inl.h"
+#include "engine/kernels/row_tile-inl.h"
 
 #ifndef PLICA_GROUPED_ONCE
 #define PLICA_GROUPED_ONCE
@@ -227,33 +228,6 @@ constexpr int kLinePixels = kMostPixels / 2;
 /// which share inputs.
 constexpr int64_t kNearWeights = 40 * 1024;
 
-/// What a group's pixels see of a row: to[grouped::line_width()][ic], with zeros outside. Writes up
-/// to a vector more.
-void copy_row(const IgemmShape& s, const float* row, float* to) {
-  const D d;
-  const IgemmAxis& x = s.axis[2];
-  const int64_t width = grouped::line_width(s);
-  // Columns [begin, end) are inside.
-  const int64_t begin = std::clamp<int64_t>(-x.origin, 0, width);
-  const int64_t end = std::clamp<int64_t>(x.in - x.origin, begin, width);
-  std::fill_n(to, begin * s.ic, 0.0f);
-  std::fill_n(to + end * s.ic, (width - end) * s.ic, 0.0f);
-  const float* from = row + (begin + x.origin) * s.src_pixel;
-  to += begin * s.ic;
-  for (int64_t i = begin; i < end; ++i, to += s.ic, from += s.src_pixel) {
-    int64_t c = 0;
-    for (; c + lanes() <= s.ic; c += lanes()) {
-      hn::StoreU(hn::LoadU(d, from + c), d, to + c);
-      // Of the next group.
-      __builtin_prefetch(from + s.ic + c, 0, 3);
-    }
-    if (c < s.ic) {
-      for (; c < s.ic; ++c) to[c] = from[c];
-      __builtin_prefetch(from + s.ic + c, 0, 3);
-    }
-  }
-}
-
 /// Lines [0, line.count) of one group, whose input rows, from that of the first line's first tap
 /// inside on, are at `rows`.
 template <int kStride>
@@ -323,7 +297,8 @@ void run_broadcast(const ConvLine& all) {
     const int64_t end = (block.count - 1) * y.stride + taps_inside(y, last).last;
     for (int64_t group = block.begin / s.oc; group < block.end / s.oc; ++group) {
       for (int64_t r = 0; r < end - rows.taps.first; ++r) {
-        copy_row(s, rows.src + r * rows.row + group * s.ic, block.scratch + r * row);
+        copy_columns(s.axis[2], grouped::line_width(s), s.ic,
+                     rows.src + r * rows.row + group * s.ic, s.src_pixel, block.scratch + r * row);
       }
       run_group<kStride>(block, block.scratch, group);
     }
@@ -384,8 +359,7 @@ size_t grouped_scratch_bytes(const IgemmShape& shape) {
   if (grouped::shares_vectors(shape, n)) return 0;
   const IgemmAxis& y = shape.axis[1];
   const int64_t rows = (grouped::lines_copied(shape) - 1) * y.stride + y.taps;
-  const int64_t floats = rows * grouped::line_width(shape) * shape.ic + n;
-  return static_cast<size_t>(floats) * sizeof(float);
+  return static_cast<size_t>(rows * grouped::line_width(shape) * shape.ic) * sizeof(float);
 }
 
 size_t grouped_packed_size(const IgemmShape& shape) {

@@ -1,4 +1,5 @@
-// What convolutions that read rows of few channels share: how rows are copied, the register tile.
+// What convolutions that read rows of few channels, of the image or of a group, share: how rows are
+// copied; and the register tile of the former.
 
 #include <algorithm>
 #include <cstdint>

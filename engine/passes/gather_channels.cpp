@@ -3,7 +3,7 @@
 #include <numeric>
 #include <utility>
 
-#include "engine/graph/args.h"
+#include "engine/graph/add_operator.h"
 #include "engine/ops/channel_gather.h"
 #include "engine/ops/conv.h"
 #include "engine/ops/weights.h"
@@ -170,9 +170,7 @@ std::vector<int64_t> sort_channels(const Graph& graph, std::vector<Channel>& cha
 std::unique_ptr<Op> make_concat(const std::vector<Value*>& values) {
   std::vector<TensorRef> refs;
   for (const Value* value : values) refs.push_back({value->name});
-  const Args args{{"tensors", refs}, {"dim", Dim(1)}};
-  ArgReader reader(args, 1);
-  return OpRegistry::instance().find("aten.cat.default")(reader);
+  return make_operator("aten.cat.default", {{"tensors", refs}, {"dim", Dim(1)}});
 }
 
 /// The values that channels are from, each once, and the channels in terms of them.

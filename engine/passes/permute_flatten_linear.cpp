@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/graph/add_operator.h"
 #include "engine/graph/args.h"
 #include "engine/ops/linear.h"
 #include "engine/passes/passes.h"
@@ -50,12 +51,6 @@ bool matches(const Node& flatten) {
          });
 }
 
-std::unique_ptr<Op> make_permute(const std::vector<Dim>& axes) {
-  const Args args{{"self", TensorRef{"x"}}, {"dims", axes}};
-  ArgReader reader(args, 1);
-  return OpRegistry::instance().find("aten.permute.default")(reader);
-}
-
 /// Columns (rows if [in, out]) of a weight from channel-major to pixel-major order.
 Constant rearrange(const Constant& weight, bool is_kn, int64_t channels) {
   const Shape& shape = weight.shape();
@@ -76,7 +71,9 @@ void rewrite(Graph& graph, Node* flatten) {
   axes.emplace_back(1);
   shape.push_back(x->shape[1]);
   const std::string name = graph.unique_name(x->name + "_channels_last");
-  Node* permute = graph.add_node(name, make_permute(axes), {x}, {name}, flatten);
+  Node* permute = graph.add_node(
+      name, make_operator("aten.permute.default", {{"self", TensorRef{x->name}}, {"dims", axes}}),
+      {x}, {name}, flatten);
   permute->outputs[0]->shape = shape;
   graph.set_input(flatten, 0, permute->outputs[0]);
   graph.rename(y, graph.unique_name(y->name + "_channels_last"));

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <string>
 
-#include "engine/graph/args.h"
+#include "engine/graph/add_operator.h"
 #include "engine/passes/passes.h"
 
 namespace plica {
@@ -41,12 +41,6 @@ int64_t shuffled_groups(const Node& last, Value*& x) {
   return known && same && split[1] * split[2] == in[1] ? split[1] : 0;
 }
 
-std::unique_ptr<Op> make_shuffle(int64_t groups) {
-  const Args args{{"self", TensorRef{"x"}}, {"groups", Dim(groups)}};
-  ArgReader reader(args, 1);
-  return OpRegistry::instance().find("aten.channel_shuffle.default")(reader);
-}
-
 }  // namespace
 
 // reshape -> transpose -> reshape   becomes   channel_shuffle
@@ -58,7 +52,8 @@ bool restore_channel_shuffles(Graph& graph, FoldLog&) {
     Value* x = nullptr;
     const int64_t groups = shuffled_groups(*node, x);
     if (groups == 0) continue;
-    node->op = make_shuffle(groups);
+    node->op = make_operator("aten.channel_shuffle.default",
+                             {{"self", TensorRef{x->name}}, {"groups", Dim(groups)}});
     graph.set_input(node.get(), 0, x);
     changed = true;
   }
