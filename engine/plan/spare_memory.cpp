@@ -39,7 +39,7 @@ int64_t output_bytes(const Graph& graph, const std::map<const Value*, Shape>& sh
 
 SpareMemory::SpareMemory(const Graph& graph, const std::map<const Value*, Shape>& shapes) {
   // What a small process has left of 15 MB, and what a node and its step take.
-  constexpr int64_t kFree = 6 << 19, kNode = 13 << 10;
+  constexpr int64_t kFree = 9 << 19, kNode = 13 << 10;
   // Of 3x3 taps, tiles of 4x4 pixels take 36 factors instead of 9.
   constexpr int64_t kTransformed = 3;
 
