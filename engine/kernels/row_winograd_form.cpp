@@ -60,7 +60,7 @@ double row_winograd_cost(const IgemmShape& shape, const RowConvSource& source,
               kSum * float_cost.transformed * count(tiles * form.points() * panels.padded()) +
               (pixels ? kInput : kTransposed) * float_cost.transformed * input_rows *
                   count(vectors * panels.lanes * form.products())) +
-         (form.per_run ? float_cost.made_weight : float_cost.weight) * weights;
+         (form.per_run ? float_cost.kept_weight : float_cost.weight) * weights;
 }
 
 }  // namespace plica

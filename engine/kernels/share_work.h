@@ -18,10 +18,9 @@ inline bool has_few_pixels(int64_t pixels, int threads) {
 /// memory gives them. Kernels that follow one another should agree, since what a thread has written
 /// is in its cache; those with few weights of their own say how many a product has beside them.
 inline bool shares_channels(int64_t pixels, int threads, int64_t weights) {
-  constexpr int64_t kFewestPixels = 32;
   if (!has_few_pixels(pixels, threads)) return false;
   const auto bytes = static_cast<size_t>(weights) * sizeof(float);
-  return bytes > processor().common_weights || pixels < threads * kFewestPixels;
+  return bytes > processor().common_weights || pixels < threads * processor().fewest_pixels;
 }
 
 }  // namespace plica

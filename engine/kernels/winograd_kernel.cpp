@@ -172,14 +172,15 @@ double winograd_cost(const IgemmShape& shape, const WinogradForm& form,
   constexpr int64_t kRows = 8;
 
   const int64_t tiles = winograd_tiles(shape, form);
-  int64_t made = 0;
-  if (form.weights == WinogradWeights::kPerRun) made = form.matrices();
-  if (form.weights == WinogradWeights::kLate) {
-    made = form.matrices() * ceil_div(tiles, winograd_block_tiles(shape, form));
+  double weights =  // of a pair of channels
+      float_cost.weight * static_cast<double>(winograd_matrices(form));
+  if (form.weights == WinogradWeights::kPerRun) {
+    weights += float_cost.kept_weight * static_cast<double>(form.matrices());
   }
-  const double weights =  // of a pair of channels
-      float_cost.weight * static_cast<double>(winograd_matrices(form)) +
-      float_cost.made_weight * static_cast<double>(made);
+  if (form.weights == WinogradWeights::kLate) {
+    const int64_t blocks = ceil_div(tiles, winograd_block_tiles(shape, form));
+    weights += float_cost.late_weight * static_cast<double>(form.matrices() * blocks);
+  }
   const int64_t depth = winograd_depth(shape), columns = igemm_padded_columns(shape);
   // Transforms work on whole vectors.
   const int64_t transformed =

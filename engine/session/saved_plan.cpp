@@ -35,7 +35,7 @@ std::map<std::string, std::string> SavedPlan::identity(const Graph& graph) {
   return {{"plica plan", kFormat},
           {"version", PLICA_VERSION_STRING},
           {"instruction set", peak_target()},
-          {"maker of processors", processor().maker},
+          {"kind of processor", processor().kind},
           {"model", model_fingerprint(graph)}};
 }
 

@@ -11,7 +11,7 @@ namespace plica {
 /// what it belongs to.
 struct SavedPlan {
   /// Describes what packed weights depend on: the optimised graph with its constants, the
-  /// instruction set and the maker of the processor, the version of Plica.
+  /// instruction set and the kind of processor, the version of Plica.
   static std::map<std::string, std::string> identity(const Graph& graph);
 
   /// Throws kIo.

@@ -623,8 +623,8 @@ IgemmShape square_layer(int64_t n, int64_t ic, int64_t size, int64_t oc) {
   return s;
 }
 
-/// Costs of a weight where memory is slow, and where it is fast.
-constexpr FloatCost kSlow{23, 23, 14}, kFast{2, 4.5, 6};
+/// Costs of a float where memory is slow, where L2 is large, and where memory is fast.
+constexpr FloatCost kSlow{23, 23, 23, 14}, kLargeL2{6, 8, 23, 10}, kFast{2, 4.5, 4.5, 6};
 
 std::optional<WinogradForm> choice(const IgemmShape& shape, bool strict,
                                    const FloatCost& float_cost) {
@@ -632,7 +632,7 @@ std::optional<WinogradForm> choice(const IgemmShape& shape, bool strict,
 }
 
 TEST_CASE("winograd is chosen for 3x3 stride 1 where it pays", "[winograd]") {
-  for (const FloatCost& cost : {kSlow, kFast}) {
+  for (const FloatCost& cost : {kSlow, kLargeL2, kFast}) {
     CHECK(choice(square_layer(1, 64, 56, 64), false, cost) == kLarge);
     CHECK(choice(square_layer(1, 64, 56, 64), true, cost) == kSmall);
     // Weights of large tiles cost more than the multiplications that they save.
@@ -670,7 +670,7 @@ TEST_CASE("winograd is chosen for small images and few channels where floats com
 }
 
 TEST_CASE("winograd is chosen for 5x5 and for rows and columns of taps", "[winograd]") {
-  for (const FloatCost& cost : {kSlow, kFast}) {
+  for (const FloatCost& cost : {kSlow, kLargeL2, kFast}) {
     const auto taps = [&](int64_t taps_y, int64_t taps_x, bool strict) {
       IgemmShape s = square_layer(1, 96, 20, 96);
       s.axis[1].taps = taps_y;
