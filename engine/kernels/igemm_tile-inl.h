@@ -75,6 +75,17 @@ HWY_INLINE V clamp(V lo, V hi, V x) {
   return hn::Min(hi, hn::Max(lo, x));
 }
 
+/// sum = MulAdd(x, y, sum), in the register that has the sum: of 16 registers GCC lets sums wander
+/// from one to another, by moves, and once it runs out of them by memory.
+template <class V>
+HWY_INLINE void accumulate(V& sum, V x, V y) {
+#if HWY_TARGET == HWY_AVX2 && HWY_COMPILER_GCC_ACTUAL
+  asm("vfmadd231ps %2, %1, %0" : "+x"(sum.raw) : "x"(x.raw), "x"(y.raw));
+#else
+  sum = hn::MulAdd(x, y, sum);
+#endif
+}
+
 /// What run_tiles() does with the sums of a tile if not all columns are real.
 inline HWY_NOINLINE void finish_narrow_tile(const Tiles& t, float* first, const int64_t* dst_offset,
                                             const float* residual, const int64_t* residual_offset,
@@ -139,18 +150,35 @@ HWY_NOINLINE void run_tiles(const Tiles& t) {
     const auto multiply_add = [&](int k) HWY_ATTR __attribute__((always_inline)) {
       // Or the compiler holds sums of `k` and multiples of the stride in registers, too many.
       if (kTileUnroll > 2) asm("" : "+r"(stride), "+r"(stride3));
-      V weight[kVecs];
-      HWY_UNROLL(32)
-      for (int v = 0; v < kVecs; ++v) {
-        const int64_t within = k * kPanelVecs + v % kPanelVecs;
-        weight[v] = hn::Load(d, w + v / kPanelVecs * panel + within * lanes);
-      }
-      HWY_UNROLL(32)
-      for (int r = 0; r < kRows; ++r) {
+      const auto factor = [&](int r) HWY_ATTR __attribute__((always_inline)) {
         const int64_t within = r % 4 == 3 ? stride3 : r % 4 * stride;
-        const V x = hn::Set(d, base[r / 4][within + k]);
+        return hn::Set(d, base[r / 4][within + k]);
+      };
+      const auto weight = [&](int v) HWY_ATTR __attribute__((always_inline)) {
+        const int64_t within = k * kPanelVecs + v % kPanelVecs;
+        return hn::Load(d, w + v / kPanelVecs * panel + within * lanes);
+      };
+      // What there is less of stays in registers.
+      if constexpr (kVecs > kRows) {
+        V x[kRows];
         HWY_UNROLL(32)
-        for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(x, weight[v], sum[r][v]);
+        for (int r = 0; r < kRows; ++r) x[r] = factor(r);
+        HWY_UNROLL(32)
+        for (int v = 0; v < kVecs; ++v) {
+          const V y = weight(v);
+          HWY_UNROLL(32)
+          for (int r = 0; r < kRows; ++r) accumulate(sum[r][v], x[r], y);
+        }
+      } else {
+        V y[kVecs];
+        HWY_UNROLL(32)
+        for (int v = 0; v < kVecs; ++v) y[v] = weight(v);
+        HWY_UNROLL(32)
+        for (int r = 0; r < kRows; ++r) {
+          const V x = factor(r);
+          HWY_UNROLL(32)
+          for (int v = 0; v < kVecs; ++v) accumulate(sum[r][v], x, y[v]);
+        }
       }
       // Keeps the compiler from loading before what comes next: that would take more registers.
       asm volatile("" ::: "memory");
