@@ -215,6 +215,8 @@ HWY_INLINE V vec_log1p(D d, V x) {
 /// a long chain: with fewer, the processor waits for results most of the time.
 #if HWY_TARGET <= HWY_AVX3
 inline constexpr int kLogisticVectors = 8;
+#elif HWY_NATIVE_FMA
+inline constexpr int kLogisticVectors = 3;
 #else
 inline constexpr int kLogisticVectors = 1;
 #endif
@@ -224,30 +226,46 @@ inline constexpr int kLogisticVectors = 1;
 template <int kCount, class D, class V = hn::VFromD<D>>
 HWY_INLINE void vec_over_one_plus_exp_minus(D d, const V* HWY_RESTRICT y, V* HWY_RESTRICT x) {
   const V one = hn::Set(d, 1.0f);
-#if HWY_TARGET <= HWY_AVX3
-  if constexpr (HWY_MAX_LANES_D(D) == 16) {
-    // 2^z by an instruction. Beyond the bounds it is 0 or infinity.
-    const V bound = hn::Set(d, 104.0f), log2e = hn::Set(d, -1.44269502f);
-    V n[kCount], f[kCount], p[kCount];
+#if HWY_NATIVE_FMA
+  // With AVX-512, 2^n is multiplied by an instruction that knows about results beyond the range of
+  // float. Otherwise 2^(n - 1) is, with twice the polynomial; n is 128 where the result is
+  // infinite.
+  constexpr bool kScales = HWY_TARGET <= HWY_AVX3 && HWY_MAX_LANES_D(D) == 16;
+  constexpr float kFactor = kScales ? 1 : 2;
+  const V lowest = hn::Set(d, kScales ? -104.0f : -89.0f);
+  const V highest = hn::Set(d, kScales ? 104.0f : 86.0f);
+  const V log2e = hn::Set(d, -1.44269502f), rounder = hn::Set(d, math::kRounder);
+  V n[kCount], f[kCount], p[kCount];
 #define PLICA_EACH \
   HWY_UNROLL(8)    \
   for (int i = 0; i < kCount; ++i)
-    PLICA_EACH f[i] = min_keep_nan(bound, max_keep_nan(hn::Neg(bound), x[i]));
+  PLICA_EACH f[i] = min_keep_nan(highest, max_keep_nan(lowest, x[i]));
+  if constexpr (kScales) {
     PLICA_EACH n[i] = hn::Round(hn::Mul(f[i], log2e));
     PLICA_EACH p[i] = hn::MulSub(f[i], log2e, n[i]);
-    PLICA_EACH f[i] = hn::MulAdd(f[i], hn::Set(d, -1.92596299e-8f), p[i]);
-    // Minimax for 2^f on |f| <= 1/2: relative error below 1e-7.
-    PLICA_EACH p[i] = hn::MulAdd(f[i], hn::Set(d, 0x1.5bda40p-10f), hn::Set(d, 0x1.3ce8acp-7f));
-    PLICA_EACH p[i] = hn::MulAdd(f[i], p[i], hn::Set(d, 0x1.c6b6d8p-5f));
-    PLICA_EACH p[i] = hn::MulAdd(f[i], p[i], hn::Set(d, 0x1.ebf9c2p-3f));
-    PLICA_EACH p[i] = hn::MulAdd(f[i], p[i], hn::Set(d, 0x1.62e42ap-1f));
-    PLICA_EACH p[i] = hn::MulAdd(f[i], p[i], one);
-    PLICA_EACH p[i] = hn::Add(V{_mm512_scalef_ps(p[i].raw, n[i].raw)}, one);
-    PLICA_EACH x[i] = hn::Div(y[i], p[i]);
-#undef PLICA_EACH
-    return;
+  } else {
+    PLICA_EACH n[i] = hn::MulAdd(f[i], log2e, rounder);
+    PLICA_EACH p[i] = hn::MulSub(f[i], log2e, hn::Sub(n[i], rounder));
+    PLICA_EACH n[i] = math::power_of_two<-1>(d, n[i]);
   }
+  PLICA_EACH f[i] = hn::MulAdd(f[i], hn::Set(d, -1.92596299e-8f), p[i]);
+  // Minimax for 2^f on |f| <= 1/2: relative error below 1e-7.
+  const auto coefficient = [&](float c) HWY_ATTR { return hn::Set(d, kFactor * c); };
+  PLICA_EACH p[i] = hn::MulAdd(f[i], coefficient(0x1.5bda40p-10f), coefficient(0x1.3ce8acp-7f));
+  PLICA_EACH p[i] = hn::MulAdd(f[i], p[i], coefficient(0x1.c6b6d8p-5f));
+  PLICA_EACH p[i] = hn::MulAdd(f[i], p[i], coefficient(0x1.ebf9c2p-3f));
+  PLICA_EACH p[i] = hn::MulAdd(f[i], p[i], coefficient(0x1.62e42ap-1f));
+  PLICA_EACH p[i] = hn::MulAdd(f[i], p[i], coefficient(1));
+  if constexpr (kScales) {
+#if HWY_TARGET <= HWY_AVX3
+    PLICA_EACH p[i] = hn::Add(V{_mm512_scalef_ps(p[i].raw, n[i].raw)}, one);
 #endif
+  } else {
+    PLICA_EACH p[i] = hn::MulAdd(p[i], n[i], one);
+  }
+  PLICA_EACH x[i] = hn::Div(y[i], p[i]);
+#undef PLICA_EACH
+#else
   for (int i = 0; i < kCount; ++i) {
     const V z = min_keep_nan(hn::Set(d, 89.0f), max_keep_nan(hn::Set(d, -60.0f), hn::Neg(x[i])));
     const auto parts = math::exp_parts(d, z);
@@ -255,6 +273,7 @@ HWY_INLINE void vec_over_one_plus_exp_minus(D d, const V* HWY_RESTRICT y, V* HWY
     const V half_exp = hn::MulAdd(parts.expm1_r, half, half);
     x[i] = hn::Div(y[i], hn::MulAdd(hn::Set(d, 2.0f), half_exp, one));
   }
+#endif
 }
 template <class D, class V = hn::VFromD<D>>
 HWY_INLINE V vec_over_one_plus_exp_minus(D d, V y, V x) {

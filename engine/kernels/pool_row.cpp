@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
 #include "engine/kernels/dispatch.h"
 
@@ -320,27 +321,67 @@ HWY_INLINE void slide(const PoolRow& row, const float* src, int64_t pixels, floa
   }
 }
 
-template <int kRows, int kCols, int kStride>
-HWY_INLINE void run_vector(FloatSumOf<DF>, const PoolRow& row, const float* src, int64_t pixels,
-                           float scale, float* dst) {
-  slide<FloatSumOf<DF>, kRows, kCols, kStride>(row, src, pixels, scale, dst, [](auto&) {});
+/// `pixels` pixels whose windows are kCols columns wide and touch: in the order of memory. Each
+/// window is shown to `watch`.
+template <class Acc, int kRows, int kCols, class Watch>
+HWY_INLINE void tile(const PoolRow& row, const float* src, int64_t pixels, float scale, float* dst,
+                     Watch watch) {
+  const typename Acc::D d;
+  for (int64_t p = 0; p < pixels; ++p, dst += row.dst_stride) {
+    for_each_vector(d, row.channels, false, [&](auto, int64_t c) HWY_ATTR {
+      typename Acc::State window = column<Acc, kRows>(row, src + c);
+      HWY_UNROLL(8)
+      for (int i = 1; i < kCols; ++i) {
+        Acc::merge(window, column<Acc, kRows>(row, src + c + i * row.pixel_stride));
+      }
+      watch(window);
+      hn::StoreU(Acc::result(window, scale), d, dst + c);
+    });
+    src += kCols * row.pixel_stride;
+  }
 }
-template <int kRows, int kCols, int kStride>
-HWY_INLINE void run_vector(MaximumOf<DF>, const PoolRow& row, const float* src, int64_t pixels,
-                           float scale, float* dst) {
+
+/// Calls body(accumulator, rows, watch) for averages.
+template <int kRows, class Body>
+HWY_INLINE void with_accumulator(FloatSumOf<DF> acc, const Body& body) {
+  body(acc, std::integral_constant<int, kRows>(), [](auto&) {});
+}
+/// And for maxima: once more, with the masks, if there may be NaN.
+template <int kRows, class Body>
+HWY_INLINE void with_accumulator(MaximumOf<DF> acc, const Body& body) {
   auto sum = hn::Zero(DF());
   const auto add = [&](const auto& seen) HWY_ATTR { sum = hn::Add(sum, seen.sum); };
-  slide<MaximumOfNumbers, kRows, kCols, kStride>(row, src, pixels, scale, dst, add);
+  body(MaximumOfNumbers(), std::integral_constant<int, kRows>(), add);
   if (hn::AllFalse(DF(), hn::IsNaN(sum))) return;
-  slide<MaximumOf<DF>, 0, kCols, kStride>(row, src, pixels, scale, dst, [](auto&) {});
+  body(acc, std::integral_constant<int, 0>(), [](auto&) {});
 }
 
 template <class Acc, int kRows, int kCols, int kStride>
 HWY_NOINLINE void run_vectors(const PoolRow& row, const float* src, int64_t pixels, float scale,
                               float* dst) {
   for_each_vector(DF(), row.channels, false, [&](auto, int64_t c) HWY_ATTR {
-    run_vector<kRows, kCols, kStride>(Acc(), row, src + c, pixels, scale, dst + c);
+    with_accumulator<kRows>(Acc(), [&](auto acc, auto rows, auto watch) HWY_ATTR {
+      slide<decltype(acc), rows(), kCols, kStride>(row, src + c, pixels, scale, dst + c, watch);
+    });
   });
+}
+
+template <class Acc, int kRows, int kCols>
+HWY_NOINLINE void run_pixels(const PoolRow& row, const float* src, int64_t pixels, float scale,
+                             float* dst) {
+  with_accumulator<kRows>(Acc(), [&](auto acc, auto rows, auto watch) HWY_ATTR {
+    tile<decltype(acc), rows(), kCols>(row, src, pixels, scale, dst, watch);
+  });
+}
+
+/// At least a vector of channels.
+template <class Acc, int kCols>
+HWY_INLINE int64_t run_touching(const PoolRow& row, int64_t begin, float scale) {
+  const auto run = row.planes == 1 && row.rows == kCols ? run_pixels<Acc, kCols, kCols>
+                                                        : run_pixels<Acc, 0, kCols>;
+  run(row, row.src + row.windows[begin].first * row.pixel_stride, row.even_end - begin, scale,
+      row.dst + begin * row.dst_stride);
+  return row.even_end;
 }
 
 /// At least a vector of channels.
@@ -370,6 +411,7 @@ HWY_INLINE int64_t run_even(const PoolRow& row, int64_t begin, float scale) {
   if (row.channels >= lanes && row.col_step == row.pixel_stride && has_taps) {
     const int64_t cols = row.windows[begin].count, stride = row.even_step / row.pixel_stride;
     if (cols == 2 && stride == 1) return run_overlapping<Acc, 2, 1>(row, begin, scale);
+    if (cols == 2 && stride == 2) return run_touching<Acc, 2>(row, begin, scale);
     if (cols == 3 && stride == 1) return run_overlapping<Acc, 3, 1>(row, begin, scale);
     if (cols == 3 && stride == 2) return run_overlapping<Acc, 3, 2>(row, begin, scale);
     if (cols == 5 && stride == 1) return run_overlapping<Acc, 5, 1>(row, begin, scale);

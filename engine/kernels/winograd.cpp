@@ -349,6 +349,8 @@ Functions select_functions(const WinogradForm& form) {
   return {};
 }
 
+int64_t register_rows() { return kGemmRows; }
+
 WinogradFn select_function(const WinogradForm& form) { return select_functions(form).run; }
 WinogradWeightsFn select_weights_function(const WinogradForm& form) {
   return select_functions(form).transform_weights;
@@ -362,6 +364,7 @@ HWY_AFTER_NAMESPACE();
 namespace plica {
 
 HWY_EXPORT(vector_lanes);
+HWY_EXPORT(register_rows);
 HWY_EXPORT(select_function);
 HWY_EXPORT(select_weights_function);
 
@@ -380,6 +383,11 @@ size_t winograd_packed_size(const IgemmShape& shape, const WinogradForm& form) {
   const Panels panels{HWY_DYNAMIC_DISPATCH(vector_lanes)(), shape.oc};
   return static_cast<size_t>(shape.groups * winograd_matrices(form) * winograd_depth(shape) *
                              panels.padded());
+}
+
+int64_t winograd_register_rows() {
+  choose_target();
+  return HWY_DYNAMIC_DISPATCH(register_rows)();
 }
 
 bool winograd_weights_near(const IgemmShape& shape, const WinogradForm& form) {

@@ -64,6 +64,9 @@ constexpr int64_t winograd_matrices(const WinogradForm& form) {
 /// Floats that the packed weights take on this CPU.
 size_t winograd_packed_size(const IgemmShape& shape, const WinogradForm& form);
 
+/// Tiles that a register tile of products has at most.
+int64_t winograd_register_rows();
+
 /// Whether a group's transformed weights stay near the processor while a block of tiles after the
 /// other reads them.
 bool winograd_weights_near(const IgemmShape& shape, const WinogradForm& form);

@@ -217,12 +217,14 @@ WinogradChoice winograd_choice(const IgemmShape& shape, bool strict, int64_t spa
 }
 
 int64_t winograd_block_tiles(const IgemmShape& shape, const WinogradForm& form) {
-  // While the weights are near, a block of one register tile's height keeps all else in L2.
-  // Otherwise they come from afar for each block, which must be worth it; its inputs then fill L2.
+  // While the weights are near, a block of one register tile's height, or of two lower ones', keeps
+  // all else in L2. Otherwise they come from afar for each block, which must be worth it; its
+  // inputs then fill L2.
   constexpr int64_t kNearTiles = 14, kFarFloats = 56 * 36;
   const int64_t all = std::max<int64_t>(winograd_tiles(shape, form), 1);
+  const int64_t rows = winograd_register_rows();
   const int64_t most =
-      winograd_weights_near(shape, form) ? kNearTiles : kFarFloats / form.products();
+      winograd_weights_near(shape, form) ? kNearTiles / rows * rows : kFarFloats / form.products();
   return ceil_div(all, ceil_div(all, most));
 }
 

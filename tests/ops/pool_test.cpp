@@ -127,8 +127,9 @@ Args window_args(const Window& w) {
           {"padding", dims({w.padding})}};
 }
 
-TEST_CASE("windows that share columns agree with the reference", "[pool]") {
-  for (const Window& w : {Window{2, 1, 0}, {3, 1, 1}, {3, 2, 0}, {3, 2, 1}, {5, 1, 2}}) {
+TEST_CASE("windows that share columns or touch agree with the reference", "[pool]") {
+  for (const Window& w :
+       {Window{2, 1, 0}, {2, 2, 0}, {2, 2, 1}, {3, 1, 1}, {3, 2, 0}, {3, 2, 1}, {5, 1, 2}}) {
     for (int64_t channels : {16, 24, 130}) {
       for (int64_t width : {5, 6, 23}) {
         check("aten.max_pool2d.default", window_args(w), {1, channels, 6, width});
@@ -159,7 +160,7 @@ TEST_CASE("max pooling finds a NaN at any place, and none where infinities meet"
   const float inf = std::numeric_limits<float>::infinity();
   const Shape shape{1, 17, 6, 9};
   std::mt19937 generator(5);
-  for (const Window& w : {Window{2, 1, 1}, {3, 1, 1}, {3, 2, 1}, {5, 1, 2}, {4, 3, 0}}) {
+  for (const Window& w : {Window{2, 1, 1}, {2, 2, 0}, {3, 1, 1}, {3, 2, 1}, {5, 1, 2}, {4, 3, 0}}) {
     SingleOp op("aten.max_pool2d.default", window_args(w), {shape});
     for (int round = 0; round < 20; ++round) {
       std::vector<float> x = random_values(shape, static_cast<unsigned>(round));
