@@ -16,8 +16,6 @@ namespace plica {
 
 // A row of a block is one or more whole vectors on every target.
 constexpr int64_t kMlpPad = 16;
-// Four AVX-512 vectors: with four chains each, 16 accumulators.
-constexpr int64_t kMlpBlock = 64;
 constexpr int kMlpChains = 4;
 constexpr int64_t kMlpQuad = 4;
 
@@ -43,6 +41,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using DF = hn::ScalableTag<float>;
 using VF = hn::Vec<DF>;
+
+// As many vectors at a time as the registers allow: 16 accumulators with AVX-512, 8 elsewhere.
+constexpr int kMaxVectors = HWY_MAX_BYTES >= 64 ? 4 : 2;
+
+/// Columns of a block, whose weights lie together and are read from first to last.
+constexpr int64_t kBlock = std::max(kMlpPad, kMaxVectors* static_cast<int64_t>(hn::MaxLanes(DF())));
+int64_t block_columns() { return kBlock; }
 
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V clamp(D d, V y, const MlpLayer& layer) {
@@ -183,9 +188,6 @@ HWY_INLINE void all_quads(const MlpLayer& layer, const float* w, int64_t column,
   }
 }
 
-// V is as large as the registers allow: 16 accumulators with AVX-512, 8 elsewhere.
-constexpr int kMaxVectors = HWY_MAX_BYTES >= 64 ? 4 : 2;
-
 template <int R>
 HWY_INLINE void layer_rows(const MlpLayer& layer, const float* src, int64_t src_stride, float* dst,
                            int64_t dst_stride) {
@@ -193,8 +195,8 @@ HWY_INLINE void layer_rows(const MlpLayer& layer, const float* src, int64_t src_
   constexpr int kVectors = R == 1 ? kMaxVectors : 1;
   const float* weights = layer.weights;
   const MlpColumns all(layer.out);
-  for (int64_t block = 0; block < all.whole; block += kMlpBlock) {
-    const int64_t width = std::min(kMlpBlock, all.whole - block);
+  for (int64_t block = 0; block < all.whole; block += kBlock) {
+    const int64_t width = std::min(kBlock, all.whole - block);
     for (int64_t at = 0; at < width;) {
       const int64_t vectors = (width - at) / lanes;
       const float* w = weights + at;
@@ -272,6 +274,7 @@ HWY_AFTER_NAMESPACE();
 namespace plica {
 
 HWY_EXPORT(run);
+HWY_EXPORT(block_columns);
 
 int64_t mlp_padded(int64_t out) { return (out + kMlpPad - 1) / kMlpPad * kMlpPad; }
 int64_t mlp_packed_size(int64_t in, int64_t out) {
@@ -287,8 +290,9 @@ void pack_mlp_weights(const float* weight, int64_t in, int64_t out, float* packe
       *packed++ = n < out && k < in ? weight[n * in + k] : 0.0f;
     }
   };
-  for (int64_t block = 0; block < all.whole; block += kMlpBlock) {
-    for (int64_t k = 0; k < in; ++k) pack(k, block, std::min(kMlpBlock, all.whole - block));
+  const int64_t most = HWY_DYNAMIC_DISPATCH(block_columns)();
+  for (int64_t block = 0; block < all.whole; block += most) {
+    for (int64_t k = 0; k < in; ++k) pack(k, block, std::min(most, all.whole - block));
   }
   for (int64_t step = 0; step < in; step += kMlpChains) {
     for (int64_t q = 0; q < all.quads; ++q) {

@@ -20,9 +20,9 @@ struct MlpLayer {
 int64_t mlp_padded(int64_t out);
 /// Floats of a layer's packed weights.
 int64_t mlp_packed_size(int64_t in, int64_t out);
-/// From `weight` [out, in] row-major to blocks of up to 64 columns, [block][in][columns], and the
-/// last 12 or less, which are not a whole vector of the widest target, to quads, [in / 4][quad][4
-/// inputs][4 columns].
+/// From `weight` [out, in] row-major to blocks of as many columns as this CPU computes at a time,
+/// [block][in][columns], and the last 12 or less, which are not a whole vector of the widest
+/// target, to quads, [in / 4][quad][4 inputs][4 columns].
 void pack_mlp_weights(const float* weight, int64_t in, int64_t out, float* packed);
 
 /// Rows that share one pass over the weights.
