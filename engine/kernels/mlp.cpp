@@ -46,7 +46,7 @@ using VF = hn::Vec<DF>;
 constexpr int kMaxVectors = HWY_MAX_BYTES >= 64 ? 4 : 2;
 
 /// Columns of a block, whose weights lie together and are read from first to last.
-constexpr int64_t kBlock = std::max(kMlpPad, kMaxVectors* static_cast<int64_t>(hn::MaxLanes(DF())));
+constexpr int64_t kBlock = std::max(kMlpPad, int64_t{kMaxVectors} * int64_t{hn::MaxLanes(DF())});
 int64_t block_columns() { return kBlock; }
 
 template <class D, class V = hn::Vec<D>>
