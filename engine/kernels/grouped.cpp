@@ -78,6 +78,40 @@ int64_t lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
 /// beside them, fit into the registers.
 constexpr int kMostPixels = HWY_TARGET <= HWY_AVX3 ? 14 : 10;
 
+/// Of vectors that groups of some lanes share: a lane of each group, in all lanes of the group.
+template <class D>
+class GroupLanes {
+  using V = hn::Vec<D>;
+  using Signed = hn::RebindToSigned<D>;
+  /// Groups then lie within blocks of 128 bits, to permute which takes AMD one operation, not two.
+  static constexpr bool kWithinBlocks = hn::MaxLanes(D()) <= 8;
+  /// Of each of a block's lanes, four bytes.
+  static constexpr int32_t kNext = kWithinBlocks ? 0x04040404 : 1;
+
+ public:
+  /// The first lane of groups of `count`.
+  explicit GroupLanes(int64_t count) {
+    const Signed d;
+    order_ = hn::And(hn::Iota(d, 0), hn::Set(d, static_cast<int32_t>(-count)));
+    if constexpr (kWithinBlocks) {
+      const auto of_block = hn::And(order_, hn::Set(d, 3));
+      order_ = hn::Add(hn::Mul(of_block, hn::Set(d, kNext)), hn::Set(d, 0x03020100));
+    }
+  }
+  HWY_INLINE void advance() { order_ = hn::Add(order_, hn::Set(Signed(), kNext)); }
+
+  HWY_INLINE V of(V loaded) const {
+    if constexpr (kWithinBlocks) {
+      return hn::BitCast(D(), hn::TableLookupBytes(loaded, order_));
+    } else {
+      return hn::TableLookupLanes(loaded, hn::IndicesFromVec(D(), order_));
+    }
+  }
+
+ private:
+  hn::Vec<Signed> order_;
+};
+
 /// Groups share vectors: inputs are permuted so that a channel of each group meets all lanes of the
 /// group.
 template <int kStride>
@@ -100,23 +134,19 @@ struct PermutedTile {
   static HWY_INLINE void run_vector(const ConvLine& line, const Rows& rows, int64_t ox, int64_t c,
                                     const float* HWY_RESTRICT weights) {
     const D d;
-    const hn::RebindToSigned<D> di;
     const IgemmShape& s = *line.shape;
     constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
     const Columns<kColumns, kTaps, kInside> columns(s.axis[2], ox);
-    // The first channel of each lane's group.
-    const auto first = hn::And(hn::Iota(di, 0), hn::Set(di, static_cast<int32_t>(-s.ic)));
     V sum[kPixels];
     begin_sums<kPixels>(line, c, sum);
     const float* from = rows.src + columns.first * s.src_pixel + c;
     const float* w = weights + rows.taps.first * s.ic * kTaps * lanes();
     for (int64_t y = rows.taps.first; y < rows.taps.last; ++y, from += rows.row) {
-      for (int64_t input = 0; input < s.ic; ++input) {
+      GroupLanes<D> group_lanes(s.ic);
+      for (int64_t input = 0; input < s.ic; ++input, group_lanes.advance()) {
         V weight[kTaps];
         HWY_UNROLL(32)
         for (int t = 0; t < kTaps; ++t, w += lanes()) weight[t] = hn::LoadU(d, w);
-        const auto lane = hn::Add(first, hn::Set(di, static_cast<int32_t>(input)));
-        const auto order = hn::IndicesFromVec(d, lane);
         const float* at = from;
         // Or the compiler loads all inputs before the loop, which takes too many registers.
         asm("" : "+r"(at));
@@ -124,7 +154,7 @@ struct PermutedTile {
         HWY_UNROLL(32)
         for (int i = 0; i < kColumns; ++i, at += s.src_pixel) {
           if (columns.outside(i)) continue;
-          const V value = hn::TableLookupLanes(hn::LoadU(d, at), order);
+          const V value = group_lanes.of(hn::LoadU(d, at));
           add_column<kPixels, kTaps, kStride>(i, value, weight, sum);
         }
       }
