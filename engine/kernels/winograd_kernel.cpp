@@ -160,8 +160,12 @@ WinogradForm with_weights(IgemmShape shape, const WinogradForm& form, int64_t sp
 }  // namespace
 
 double igemm_cost(const IgemmShape& shape, const FloatCost& float_cost) {
+  // Groups have short sums, and their inputs are copied.
+  constexpr double kGroups = 1.25;
+
   const auto columns = static_cast<double>(shape.groups * igemm_padded_columns(shape));
-  return static_cast<double>(shape.depth()) * columns *
+  const double pairs = static_cast<double>(shape.depth()) * columns;
+  return (shape.groups > 1 ? kGroups : 1) * pairs *
          (static_cast<double>(shape.rows()) + float_cost.weight);
 }
 
@@ -170,6 +174,9 @@ double winograd_cost(const IgemmShape& shape, const WinogradForm& form,
                      const FloatCost& float_cost) {
   // A matrix product with fewer rows takes as long as with these.
   constexpr int64_t kRows = 8;
+  // What a tile takes besides for each panel, in cycles of as many multiplications as a panel has
+  // columns. Of groups alone: others have so many channels that what they take was fitted without.
+  constexpr int64_t kCycles = 500;
 
   const int64_t tiles = winograd_tiles(shape, form);
   double weights =  // of a pair of channels
@@ -187,9 +194,11 @@ double winograd_cost(const IgemmShape& shape, const WinogradForm& form,
       tiles * (form.products() * round_up(depth, 16) + form.points() * columns);
   const int64_t products = form.products() * std::max(tiles, kRows);
   const auto pairs = static_cast<double>(depth * columns);
+  const int64_t panel = igemm_tile().panel;
+  const int64_t besides = shape.groups > 1 ? kCycles * tiles * round_up(shape.oc, panel) : 0;
   return static_cast<double>(shape.groups) *
          (pairs * (static_cast<double>(products) + weights) +
-          float_cost.transformed * static_cast<double>(transformed));
+          float_cost.transformed * static_cast<double>(transformed) + static_cast<double>(besides));
 }
 
 WinogradChoice winograd_choice(const IgemmShape& shape, bool strict, int64_t spare_bytes,

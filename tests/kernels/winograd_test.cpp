@@ -690,6 +690,19 @@ TEST_CASE("winograd is chosen for 5x5 and for rows and columns of taps", "[winog
   }
 }
 
+TEST_CASE("winograd is chosen for groups of enough channels", "[winograd]") {
+  for (const FloatCost& cost : {kSlow, kLargeL2, kFast}) {
+    const auto in_groups = [&](int64_t groups, int64_t channels) {
+      IgemmShape s = square_layer(1, channels, 28, channels);
+      s.groups = groups;
+      s.src_pixel = s.dst_pixel = groups * channels;
+      return choice(s, false, cost);
+    };
+    CHECK(in_groups(4, 48) == kLarge);
+    CHECK(!in_groups(32, 8));
+  }
+}
+
 TEST_CASE("winograd is never chosen for other convolutions", "[winograd]") {
   const IgemmShape good = square_layer(1, 64, 56, 64);
   REQUIRE(winograd_choice(good, false).form);
