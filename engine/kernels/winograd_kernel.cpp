@@ -194,8 +194,8 @@ double winograd_cost(const IgemmShape& shape, const WinogradForm& form,
       tiles * (form.products() * round_up(depth, 16) + form.points() * columns);
   const int64_t products = form.products() * std::max(tiles, kRows);
   const auto pairs = static_cast<double>(depth * columns);
-  const int64_t panel = igemm_tile().panel;
-  const int64_t besides = shape.groups > 1 ? kCycles * tiles * round_up(shape.oc, panel) : 0;
+  const int64_t besides =
+      shape.groups > 1 ? kCycles * tiles * round_up(shape.oc, igemm_tile().panel) : 0;
   return static_cast<double>(shape.groups) *
          (pairs * (static_cast<double>(products) + weights) +
           float_cost.transformed * static_cast<double>(transformed) + static_cast<double>(besides));
