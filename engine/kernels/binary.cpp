@@ -231,7 +231,9 @@ class BinaryKernel final : public Kernel {
   void set_rows(const TensorDesc& x, const TensorDesc& y, const TensorDesc& dst) {
     if (dst.rank() != 4 || dst.shape[2] < 2) return;
     const auto is_rows = [&](const TensorDesc& t) {
-      return t.strides[2] != 0 && t.strides[2] == dst.shape[3] * t.strides[3] &&
+      // Not planes, whose channels are more than a row apart.
+      const bool pixels = t.strides[3] > (dst.shape[1] - 1) * t.strides[1];
+      return pixels && t.strides[2] == dst.shape[3] * t.strides[3] &&
              (dst.shape[0] == 1 || t.strides[0] == dst.shape[2] * t.strides[2]);
     };
     const TensorDesc& src = is_rows(x) ? x : y;

@@ -62,7 +62,9 @@ class RowConvKernel final : public Kernel, public ImagePooler {
     if (!is_image(conv_.shape) || conv_.source.depth != IgemmAxis()) return;
     if (conv_.shape.n > 1 && conv_.source.image != y.in * conv_.source.row) return;
     rows_ = row_layout_of(conv_.shape, 0);
-    rows_.in_row = conv_.source.row;
+    // A row of several planes is in no place of its own: no kernel hands that on.
+    const bool planes = conv_.source.channel != 1 && conv_.shape.ic > 1;
+    rows_.in_row = planes ? 0 : conv_.source.row;
     rows_.out_rows /= window_;
     rows_.out_row = conv_.shape.axis[2].out / window_ * conv_.shape.dst_pixel;
     rows_.scratch_bytes = bytes_per_thread_;

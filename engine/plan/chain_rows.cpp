@@ -4,27 +4,18 @@
 #include <utility>
 
 #include "engine/kernels/row_chain.h"
+#include "engine/plan/join_steps.h"
 
 namespace plica {
 namespace {
 
-const Buffer& buffer_of(const Plan& plan, const Operand& operand) {
-  return plan.buffers[static_cast<size_t>(operand.buffer)];
-}
-
-/// Whether all that a step writes is a large tensor that only the next step reads, by rows.
-bool hands_on(const Plan& plan, size_t index, size_t min_bytes) {
+/// Bytes of the large tensor that a step hands on to the next, by rows; 0 if there is none.
+size_t bytes_handed_on(const Plan& plan, size_t index, size_t min_bytes) {
   const Step &step = plan.steps[index], &next = plan.steps[index + 1];
-  if (step.outputs.size() != 1 || !can_chain(*step.kernel, *next.kernel)) return false;
-  const auto src = static_cast<size_t>(next.kernel->row_layout()->src);
-  const Operand& tensor = step.outputs[0];
-  if (next.inputs[src].buffer != tensor.buffer || next.inputs[src].offset != 0) return false;
-  for (size_t i = 0; i < next.inputs.size(); ++i) {
-    if (i != src && next.inputs[i].buffer == tensor.buffer) return false;
-  }
-  const Buffer& buffer = buffer_of(plan, tensor);
-  return tensor.offset == 0 && buffer.kind == Buffer::Kind::kArena &&
-         buffer.last_step == static_cast<int>(index) + 1 && buffer.bytes >= min_bytes;
+  const Buffer* buffer = handed_on(plan, index);
+  if (!buffer || buffer->bytes < min_bytes || !can_chain(*step.kernel, *next.kernel)) return 0;
+  const Operand& read = next.inputs[static_cast<size_t>(next.kernel->row_layout()->src)];
+  return read.buffer == step.outputs[0].buffer && read.offset == 0 ? buffer->bytes : 0;
 }
 
 std::vector<const Kernel*> kernels_of(const Plan& plan, size_t begin, size_t end) {
@@ -52,7 +43,7 @@ int64_t band_of(const Plan& plan, size_t begin, size_t end, const ChainLimits& l
 /// One step that does what the steps [begin, end) do.
 Step chain(Plan& plan, size_t begin, size_t end, int64_t band) {
   const std::vector<const Kernel*> kernels = kernels_of(plan, begin, end);
-  Step whole;
+  Step whole = join_steps(plan, begin, end, " > ");
   std::vector<ChainStage> stages;
   for (size_t i = begin; i < end; ++i) {
     Step& step = plan.steps[i];
@@ -68,18 +59,7 @@ Step chain(Plan& plan, size_t begin, size_t end, int64_t band) {
       whole.inputs.push_back(step.inputs[k]);
     }
     stages.push_back(std::move(stage));
-    whole.kernel_name += (i > begin ? " > " : "") + step.kernel_name;
-    whole.flops += step.flops;
-    whole.bytes += step.bytes;
-    whole.weight_bytes += step.weight_bytes;
-    if (i > begin) {
-      whole.bytes -= 2 * static_cast<int64_t>(buffer_of(plan, plan.steps[i - 1].outputs[0]).bytes);
-    }
   }
-  const Step &first = plan.steps[begin], &last = plan.steps[end - 1];
-  whole.node = first.node + " .. " + last.node;
-  whole.outputs = last.outputs;
-  whole.output_shape = last.output_shape;
   Buffer workspace;
   workspace.bytes = chain_bytes_per_thread(kernels, band) * static_cast<size_t>(plan.threads);
   whole.workspace = static_cast<int>(plan.buffers.size());
@@ -89,22 +69,6 @@ Step chain(Plan& plan, size_t begin, size_t end, int64_t band) {
 }
 
 }  // namespace
-
-void find_lifetimes(Plan& plan) {
-  for (Buffer& buffer : plan.buffers) buffer.first_step = buffer.last_step = -1;
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const auto touch = [&](int id) {
-      if (id < 0) return;
-      Buffer& buffer = plan.buffers[static_cast<size_t>(id)];
-      if (buffer.first_step < 0) buffer.first_step = static_cast<int>(i);
-      buffer.last_step = static_cast<int>(i);
-    };
-    const Step& step = plan.steps[i];
-    for (const Operand& input : step.inputs) touch(input.buffer);
-    for (const Operand& output : step.outputs) touch(output.buffer);
-    touch(step.workspace);
-  }
-}
 
 void chain_rows(Plan& plan, const ChainLimits& limits) {
   find_lifetimes(plan);
@@ -119,13 +83,15 @@ void chain_rows(Plan& plan, const ChainLimits& limits) {
   std::vector<Cut> best(count + 1);
   for (size_t end = 1; end <= count; ++end) {
     best[end] = {best[end - 1].bytes, end - 1, 0};
-    int64_t handed_on = 0;
-    for (size_t begin = end - 1; begin-- > 0 && hands_on(plan, begin, limits.min_tensor_bytes);) {
-      handed_on += static_cast<int64_t>(buffer_of(plan, plan.steps[begin].outputs[0]).bytes);
+    int64_t all_handed_on = 0;
+    for (size_t begin = end - 1; begin-- > 0;) {
+      const size_t handed_on = bytes_handed_on(plan, begin, limits.min_tensor_bytes);
+      if (handed_on == 0) break;
+      all_handed_on += static_cast<int64_t>(handed_on);
       const int64_t band = band_of(plan, begin, end, limits);
       if (band == 0) break;
       const int64_t moved = chain_moved_bytes(kernels_of(plan, begin, end), band);
-      const int64_t bytes = best[begin].bytes + handed_on - moved;
+      const int64_t bytes = best[begin].bytes + all_handed_on - moved;
       if (bytes > best[end].bytes) best[end] = {bytes, begin, band};
     }
   }

@@ -8,7 +8,4 @@ namespace plica {
 /// (engine/kernels/row_chain.h). What they hand on needs no memory in the arena any more.
 void chain_rows(Plan& plan, const ChainLimits& limits);
 
-/// Sets Buffer::first_step and last_step of all buffers.
-void find_lifetimes(Plan& plan);
-
 }  // namespace plica

@@ -3,21 +3,10 @@
 #include <utility>
 
 #include "engine/kernels/pool.h"
-#include "engine/plan/chain_rows.h"
+#include "engine/plan/join_steps.h"
 
 namespace plica {
 namespace {
-
-/// Whether only the step behind `index` reads what that one writes, which is all of a buffer.
-bool hands_on(const Plan& plan, size_t index) {
-  const Step &step = plan.steps[index], &next = plan.steps[index + 1];
-  if (step.outputs.size() != 1 || next.inputs.size() != 1) return false;
-  const Operand &image = step.outputs[0], &read = next.inputs[0];
-  const Buffer& buffer = plan.buffers[static_cast<size_t>(image.buffer)];
-  const auto first = static_cast<int>(index);
-  return buffer.kind == Buffer::Kind::kArena && read.buffer == image.buffer && image.offset == 0 &&
-         read.offset == 0 && buffer.first_step == first && buffer.last_step == first + 1;
-}
 
 /// Makes one step of the one at `index` and the next, if that is possible.
 void fuse(Plan& plan, size_t index) {
@@ -27,19 +16,16 @@ void fuse(Plan& plan, size_t index) {
   const PoolProblem* pooling = pool_problem_of(*next.kernel);
   if (!pooler || !pooling) return;
   find_lifetimes(plan);
-  if (!hands_on(plan, index)) return;
+  if (!handed_on(plan, index) || next.inputs.size() != 1 || next.inputs[0].offset != 0) return;
   ImagePooler::Pooled pooled = pooler->with_pooling(*pooling);
   if (!pooled.kernel) return;
-  const int64_t handed_on = element_count(step.output_shape) * static_cast<int64_t>(sizeof(float));
+  Step whole = join_steps(plan, index, index + 2, " + ");
+  whole.inputs = step.inputs;
+  whole.workspace = step.workspace;
   plan.buffers[static_cast<size_t>(step.workspace)].bytes =
       pooled.bytes_per_thread * static_cast<size_t>(plan.threads);
-  step.kernel = std::move(pooled.kernel);
-  step.kernel_name += " + " + next.kernel_name;
-  step.node += " .. " + next.node;
-  step.outputs = next.outputs;
-  step.output_shape = next.output_shape;
-  step.flops += next.flops;
-  step.bytes += next.bytes - 2 * handed_on;
+  whole.kernel = std::move(pooled.kernel);
+  step = std::move(whole);
   plan.steps.erase(plan.steps.begin() + static_cast<std::ptrdiff_t>(index) + 1);
 }
 

@@ -7,6 +7,7 @@
 #include "engine/plan/chain_rows.h"
 #include "engine/plan/fuse_pooling.h"
 #include "engine/plan/gather_sums.h"
+#include "engine/plan/join_steps.h"
 #include "engine/plan/memory_plan.h"
 #include "engine/plan/plan.h"
 #include "engine/plan/planner.h"

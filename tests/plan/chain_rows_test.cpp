@@ -126,6 +126,17 @@ TEST_CASE("what another step reads is not handed on", "[chain]") {
   }
 }
 
+TEST_CASE("a tensor of which an earlier step has made a part is not handed on", "[chain]") {
+  Start s;
+  Value* y = s.conv(s.x, 20, 3, 1, 1);
+  Value* second = s.net.unary("tanh", s.conv(y, 16, 1, 1, 0));
+  Value* first = s.net.unary("relu", s.conv(y, 16, 1, 1, 0));
+  const bool in_order = GENERATE(false, true);
+  if (in_order) std::swap(first, second);
+  Value* both = s.net.cat({first, second});
+  CHECK(check(s, s.conv(both, 8, 1, 1, 0)).empty());
+}
+
 TEST_CASE("rows that the next band needs too are counted as moved", "[chain]") {
   Start s(13, 11);
   s.net.graph.add_output(s.depthwise(s.depthwise(s.conv(s.x, 20, 1, 1, 0), 3, 1, 1), 3, 1, 1));
