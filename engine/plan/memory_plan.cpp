@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 #include <numeric>
+#include <random>
 #include <utility>
 
 #include "engine/base/aligned_buffer.h"
@@ -67,6 +68,20 @@ class Search {
       const auto highest = std::find(order.begin(), order.end(), place(order));
       const auto half_way = order.begin() + (highest - order.begin()) / 2;
       std::rotate(half_way, highest, std::next(highest));
+    }
+  }
+
+  /// Shuffles the orders that no key gives. There are few where it is needed, in small networks.
+  void try_any() {
+    constexpr size_t kMaxTries = 2000, kMaxVisits = 200'000;
+    const size_t tries = std::min(kMaxVisits / (neighbour_count_ + 1), kMaxTries);
+    std::vector<size_t> order(lifetimes_.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::minstd_rand random;
+    for (size_t i = 0; i < tries && best_.bytes > best_.lower_bound; ++i) {
+      // std::shuffle() differs between standard libraries.
+      for (size_t k = order.size(); k > 1; --k) std::swap(order[k - 1], order[random() % k]);
+      place(order);
     }
   }
 
@@ -140,6 +155,7 @@ MemoryPlan plan_memory(const std::vector<Lifetime>& lifetimes) {
   search.try_largest_first([&](size_t i) { return bytes(i) * steps(i); });
   search.try_largest_first(steps);
   search.try_largest_first([&](size_t i) { return -lifetimes[i].first; });
+  search.try_any();
   return search.result();
 }
 

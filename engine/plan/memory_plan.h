@@ -19,8 +19,8 @@ struct MemoryPlan {
   size_t lower_bound = 0;       ///< The most that is alive at any one step.
 };
 
-/// Places lifetimes in one arena so that no two that overlap in time overlap in memory. Tries a few
-/// hundred orders at most, by size, by duration and the like, and stops at the lower bound, which
+/// Places lifetimes in one arena so that no two that overlap in time overlap in memory. Tries
+/// orders by size, by duration and the like, then shuffled ones, and stops at the lower bound, which
 /// plans of networks nearly always reach.
 MemoryPlan plan_memory(const std::vector<Lifetime>& lifetimes);
 

@@ -294,9 +294,7 @@ void check(uint32_t seed) {
 }
 
 TEST_CASE("random networks compute the same however they are planned", "[plan][random]") {
-  for (uint32_t seed = 1; seed <= (getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 200u);
-       ++seed)
-    check(seed);
+  for (uint32_t seed = 1; seed <= 150; ++seed) check(seed);
 }
 
 }  // namespace
