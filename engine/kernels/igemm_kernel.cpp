@@ -33,6 +33,17 @@ Split split_panels(const IgemmShape& shape, IgemmTile tile, int threads) {
   return split;
 }
 
+/// Whether parts, which read the same inputs, take turns block by block: inputs are then read from
+/// memory once, but weights for each block of rows.
+bool take_turns(const std::vector<IgemmPart>& parts) {
+  int64_t weights = 0;
+  for (const IgemmPart& part : parts) weights += part.shape.depth() * part.shape.oc;
+  const IgemmShape& shape = parts[0].shape;
+  const int64_t inputs = shape.rows() * shape.ic;
+  const int64_t blocks = ceil_div(shape.rows(), igemm_max_rows(shape));
+  return (blocks - 1) * weights < (static_cast<int64_t>(parts.size()) - 1) * inputs;
+}
+
 /// Enough blocks for `threads` to finish at about the same time, cut so that least is read: every
 /// block of rows reads all the weights, every block of panels all the inputs.
 Split split(const IgemmShape& shape, IgemmTile tile, int threads) {
@@ -93,7 +104,8 @@ class IgemmKernel final : public Kernel {
         tail_(parts_),
         operands_(operands),
         owner_(std::move(owner)),
-        scratch_bytes_(igemm_bytes_per_thread(parts_)) {
+        scratch_bytes_(igemm_bytes_per_thread(parts_)),
+        in_turns_(take_turns(parts_)) {
     if (parts_.size() != 1 || !is_image(parts_[0].shape)) return;
     const IgemmShape& shape = parts_[0].shape;
     rows_ = row_layout_of(shape, operands_.src);
@@ -107,22 +119,31 @@ class IgemmKernel final : public Kernel {
     const auto split_of = [&](const IgemmPart& part) {
       return &part == parts_.data() ? first : split(part.shape, tile_, team.size());
     };
-    int64_t tasks = 0;
-    for (const IgemmPart& part : parts_) tasks += split_of(part).tasks();
+    const auto count = static_cast<int64_t>(parts_.size());
+    int64_t tasks = 0, most = 0;
+    for (const IgemmPart& part : parts_) {
+      tasks += split_of(part).tasks();
+      most = std::max(most, split_of(part).tasks());
+    }
     const float* src = args.in[operands_.src];
     const float* residual = operands_.residual < 0 ? nullptr : args.in[operands_.residual];
-    team.for_each(tasks, [&](int64_t task, int worker) {
+    const auto run_task = [&](const IgemmPart& part, const Split& s, int64_t task, int worker) {
+      auto* scratch =
+          reinterpret_cast<float*>(args.workspace + static_cast<size_t>(worker) * scratch_bytes_);
+      run_(part.shape, part.epilogue, block_of(part.shape, tile_, s, task), src, part.packed,
+           residual, args.out[0], scratch);
+    };
+    team.for_each(in_turns_ ? most * count : tasks, [&](int64_t task, int worker) {
+      if (in_turns_) {
+        const IgemmPart& part = parts_[static_cast<size_t>(task % count)];
+        const Split s = split_of(part);
+        if (task / count < s.tasks()) run_task(part, s, task / count, worker);
+        return;
+      }
       for (const IgemmPart& part : parts_) {
         const Split s = split_of(part);
-        if (task >= s.tasks()) {
-          task -= s.tasks();
-          continue;
-        }
-        auto* scratch =
-            reinterpret_cast<float*>(args.workspace + static_cast<size_t>(worker) * scratch_bytes_);
-        run_(part.shape, part.epilogue, block_of(part.shape, tile_, s, task), src, part.packed,
-             residual, args.out[0], scratch);
-        return;
+        if (task < s.tasks()) return run_task(part, s, task, worker);
+        task -= s.tasks();
       }
     });
     tail_.run(args.out[0], team);
@@ -158,6 +179,7 @@ class IgemmKernel final : public Kernel {
   IgemmOperands operands_;
   std::shared_ptr<const void> owner_;
   size_t scratch_bytes_;
+  bool in_turns_;
   RowLayout rows_;
   IgemmTile tile_ = igemm_tile();
   IgemmFn run_ = igemm_function();

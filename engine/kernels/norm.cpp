@@ -110,9 +110,9 @@ class ChannelNormKernel final : public Kernel {
     const float* src = args.in[0] + set * p_.pixels * p_.src_pixel_stride + begin;
     LoopNest nest;
     nest.push(p_.pixels, p_.src_pixel_stride);
-    reduce_.lanes(Reducer::kSum, src, nest, width, nullptr, mean);
+    reduce_.sums(Reducer::kSum, src, nest, width, nullptr, mean);
     average_groups(mean, width, group, count);
-    reduce_.lanes(Reducer::kSquaredDeviation, src, nest, width, mean, var);
+    reduce_.sums(Reducer::kSquaredDeviation, src, nest, width, mean, var);
     average_groups(var, width, group, count);
     for (int64_t c = 0; c < width; ++c) {
       const double weight = p_.weight < 0 ? 1.0 : args.in[p_.weight][begin + c];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "engine/base/ceil_div.h"
@@ -18,21 +19,42 @@ namespace plica {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using DD = hn::ScalableTag<double>;
-using DF = hn::Rebind<float, DD>;
-using VD = hn::Vec<DD>;
+// Sums are accumulated in double; the largest and the smallest need no more than they are.
+template <Reducer kReducer>
+inline constexpr bool kIsExtreme = kReducer == Reducer::kMax || kReducer == Reducer::kMin;
+template <Reducer kReducer>
+using Number = std::conditional_t<kIsExtreme<kReducer>, float, double>;
+template <Reducer kReducer>
+using Tag = hn::ScalableTag<Number<kReducer>>;
+template <Reducer kReducer>
+using Vector = hn::Vec<Tag<kReducer>>;
 
 template <Reducer kReducer>
-HWY_INLINE double Neutral() {
-  constexpr double kInf = std::numeric_limits<double>::infinity();
+HWY_INLINE Number<kReducer> Neutral() {
+  constexpr auto kInf = std::numeric_limits<Number<kReducer>>::infinity();
   return kReducer == Reducer::kMax ? -kInf : kReducer == Reducer::kMin ? kInf : 0;
 }
 
 template <Reducer kReducer>
-HWY_INLINE VD Tap(VD acc, VD x, VD center) {
+HWY_INLINE Vector<kReducer> Load(const float* p) {
+  const Tag<kReducer> d;
+  if constexpr (kIsExtreme<kReducer>) return hn::LoadU(d, p);
+  if constexpr (!kIsExtreme<kReducer>)
+    return hn::PromoteTo(d, hn::LoadU(hn::Rebind<float, decltype(d)>(), p));
+}
+template <Reducer kReducer>
+HWY_INLINE Vector<kReducer> LoadPart(const float* p, size_t count) {
+  const Tag<kReducer> d;
+  if constexpr (kIsExtreme<kReducer>) return hn::LoadN(d, p, count);
+  if constexpr (!kIsExtreme<kReducer>)
+    return hn::PromoteTo(d, hn::LoadN(hn::Rebind<float, decltype(d)>(), p, count));
+}
+
+template <Reducer kReducer, class V>
+HWY_INLINE V Tap(V acc, V x, V center) {
   if constexpr (kReducer == Reducer::kSum) return hn::Add(acc, x);
   if constexpr (kReducer == Reducer::kSquaredDeviation) {
-    const VD deviation = hn::Sub(x, center);
+    const V deviation = hn::Sub(x, center);
     return hn::MulAdd(deviation, deviation, acc);
   }
   if constexpr (kReducer == Reducer::kMax) {
@@ -42,14 +64,15 @@ HWY_INLINE VD Tap(VD acc, VD x, VD center) {
 }
 
 // Of two partial results.
-template <Reducer kReducer>
-HWY_INLINE VD Merge(VD a, VD b) {
+template <Reducer kReducer, class V>
+HWY_INLINE V Merge(V a, V b) {
   if constexpr (kReducer == Reducer::kSquaredDeviation) return hn::Add(a, b);
   return Tap<kReducer>(a, b, b);
 }
 
 template <Reducer kReducer>
-HWY_INLINE double TapOne(double acc, double x, double center) {
+HWY_INLINE Number<kReducer> TapOne(Number<kReducer> acc, Number<kReducer> x,
+                                   Number<kReducer> center) {
   if (kReducer == Reducer::kSum) return acc + x;
   if (kReducer == Reducer::kSquaredDeviation) return acc + (x - center) * (x - center);
   if (x != x) return x;
@@ -73,114 +96,123 @@ struct Odometer {
   }
 };
 
-template <Reducer kReducer, int kVectors, bool kPart>
-HWY_INLINE void LaneBlock(const float* src, const LoopNest& nest, size_t part, const double* center,
-                          double* dst) {
-  const DD dd;
-  const DF df;
-  const size_t lanes = hn::Lanes(dd);
-  VD acc[kVectors], mid[kVectors];
+// Adds `count` positions, `step` apart, to some vectors of results.
+template <Reducer kReducer, int kVectors>
+HWY_INLINE void LaneBlock(const float* src, int64_t count, int64_t step, const double* center,
+                          Number<kReducer>* dst) {
+  const Tag<kReducer> d;
+  const size_t lanes = hn::Lanes(d);
+  Vector<kReducer> acc[kVectors], mid[kVectors];
   for (int v = 0; v < kVectors; ++v) {
-    acc[v] = hn::Set(dd, Neutral<kReducer>());
-    mid[v] = hn::Zero(dd);
-    if (kReducer == Reducer::kSquaredDeviation) {
-      mid[v] = kPart ? hn::LoadN(dd, center, part) : hn::LoadU(dd, center + v * lanes);
+    acc[v] = hn::LoadU(d, dst + v * lanes);
+    mid[v] = hn::Zero(d);
+    if constexpr (kReducer == Reducer::kSquaredDeviation) mid[v] = hn::LoadU(d, center + v * lanes);
+  }
+  for (int64_t i = 0; i < count; ++i, src += step) {
+    for (int v = 0; v < kVectors; ++v) {
+      acc[v] = Tap<kReducer>(acc[v], Load<kReducer>(src + v * lanes), mid[v]);
     }
   }
-  const int64_t inner = nest.count ? nest.size[nest.count - 1] : 1;
-  const int64_t step = nest.count ? nest.stride[nest.count - 1] : 0;
-  Odometer odometer;
-  do {
-    const float* p = src + odometer.offset;
-    for (int64_t i = 0; i < inner; ++i, p += step) {
-      for (int v = 0; v < kVectors; ++v) {
-        const auto x = kPart ? hn::LoadN(df, p, part) : hn::LoadU(df, p + v * lanes);
-        acc[v] = Tap<kReducer>(acc[v], hn::PromoteTo(dd, x), mid[v]);
-      }
-    }
-  } while (odometer.Next(nest));
-  for (int v = 0; v < kVectors; ++v) {
-    if (kPart) {
-      hn::StoreN(acc[v], dd, dst, part);
-    } else {
-      hn::StoreU(acc[v], dd, dst + v * lanes);
-    }
+  for (int v = 0; v < kVectors; ++v) hn::StoreU(acc[v], d, dst + v * lanes);
+}
+
+template <Reducer kReducer>
+HWY_INLINE void LanePart(const float* src, int64_t count, int64_t step, size_t part,
+                         const double* center, Number<kReducer>* dst) {
+  const Tag<kReducer> d;
+  auto acc = hn::LoadN(d, dst, part), mid = hn::Zero(d);
+  if constexpr (kReducer == Reducer::kSquaredDeviation) mid = hn::LoadN(d, center, part);
+  for (int64_t i = 0; i < count; ++i, src += step) {
+    acc = Tap<kReducer>(acc, LoadPart<kReducer>(src, part), mid);
   }
+  hn::StoreN(acc, d, dst, part);
 }
 
 template <Reducer kReducer>
 void LanesOf(const float* src, const LoopNest& nest, int64_t width, const double* center,
-             double* dst) {
-  const auto lanes = static_cast<int64_t>(hn::Lanes(DD()));
-  if (nest.elements() == 0) {
-    for (int64_t i = 0; i < width; ++i) dst[i] = Neutral<kReducer>();
-    return;
-  }
-  int64_t i = 0;
-  const auto middle = [&] { return kReducer == Reducer::kSquaredDeviation ? center + i : center; };
-  for (; i + 8 * lanes <= width; i += 8 * lanes) {
-    LaneBlock<kReducer, 8, false>(src + i, nest, 0, middle(), dst + i);
-  }
-  for (; i + lanes <= width; i += lanes) {
-    LaneBlock<kReducer, 1, false>(src + i, nest, 0, middle(), dst + i);
-  }
-  if (i < width) {
-    LaneBlock<kReducer, 1, true>(src + i, nest, static_cast<size_t>(width - i), middle(), dst + i);
-  }
+             Number<kReducer>* dst) {
+  // Positions that all results take in turn, so that memory is read in long pieces.
+  constexpr int64_t kPositions = 16;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(Tag<kReducer>()));
+  std::fill_n(dst, width, Neutral<kReducer>());
+  if (nest.elements() == 0) return;
+  const int64_t inner = nest.count ? nest.size[nest.count - 1] : 1;
+  const int64_t step = nest.count ? nest.stride[nest.count - 1] : 0;
+  const auto middle = [&](int64_t i) {
+    return kReducer == Reducer::kSquaredDeviation ? center + i : center;
+  };
+  Odometer odometer;
+  do {
+    for (int64_t at = 0; at < inner; at += kPositions) {
+      const float* p = src + odometer.offset + at * step;
+      const int64_t count = std::min(kPositions, inner - at);
+      int64_t i = 0;
+      for (; i + 8 * lanes <= width; i += 8 * lanes) {
+        LaneBlock<kReducer, 8>(p + i, count, step, middle(i), dst + i);
+      }
+      for (; i + lanes <= width; i += lanes) {
+        LaneBlock<kReducer, 1>(p + i, count, step, middle(i), dst + i);
+      }
+      if (i < width) {
+        LanePart<kReducer>(p + i, count, step, static_cast<size_t>(width - i), middle(i), dst + i);
+      }
+    }
+  } while (odometer.Next(nest));
 }
 
 template <Reducer kReducer>
 double RunOf(const float* src, const LoopNest& nest, double center) {
-  const DD dd;
-  const DF df;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(dd));
+  using N = Number<kReducer>;
+  const Tag<kReducer> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   if (nest.elements() == 0) return Neutral<kReducer>();
   const int64_t inner = nest.count ? nest.size[nest.count - 1] : 1;
   const int64_t step = nest.count ? nest.stride[nest.count - 1] : 1;
-  const VD neutral = hn::Set(dd, Neutral<kReducer>());
-  const VD mid = hn::Set(dd, center);
-  VD a = neutral, b = neutral, c = neutral, d = neutral;
-  double rest = Neutral<kReducer>();
+  const auto neutral = hn::Set(d, Neutral<kReducer>());
+  const auto mid = hn::Set(d, static_cast<N>(center));
+  auto a = neutral, b = neutral, c = neutral, e = neutral;
+  N rest = Neutral<kReducer>();
   Odometer odometer;
   do {
     const float* p = src + odometer.offset;
     int64_t i = 0;
     if (step == 1) {
       for (; i + 4 * lanes <= inner; i += 4 * lanes) {
-        a = Tap<kReducer>(a, hn::PromoteTo(dd, hn::LoadU(df, p + i)), mid);
-        b = Tap<kReducer>(b, hn::PromoteTo(dd, hn::LoadU(df, p + i + lanes)), mid);
-        c = Tap<kReducer>(c, hn::PromoteTo(dd, hn::LoadU(df, p + i + 2 * lanes)), mid);
-        d = Tap<kReducer>(d, hn::PromoteTo(dd, hn::LoadU(df, p + i + 3 * lanes)), mid);
+        a = Tap<kReducer>(a, Load<kReducer>(p + i), mid);
+        b = Tap<kReducer>(b, Load<kReducer>(p + i + lanes), mid);
+        c = Tap<kReducer>(c, Load<kReducer>(p + i + 2 * lanes), mid);
+        e = Tap<kReducer>(e, Load<kReducer>(p + i + 3 * lanes), mid);
       }
-      for (; i + lanes <= inner; i += lanes) {
-        a = Tap<kReducer>(a, hn::PromoteTo(dd, hn::LoadU(df, p + i)), mid);
-      }
+      for (; i + lanes <= inner; i += lanes) a = Tap<kReducer>(a, Load<kReducer>(p + i), mid);
     }
     for (; i < inner; ++i) {
-      rest = TapOne<kReducer>(rest, static_cast<double>(p[i * step]), center);
+      rest = TapOne<kReducer>(rest, static_cast<N>(p[i * step]), static_cast<N>(center));
     }
   } while (odometer.Next(nest));
-  HWY_ALIGN double partial[HWY_MAX_BYTES / sizeof(double)];
-  hn::Store(Merge<kReducer>(Merge<kReducer>(a, b), Merge<kReducer>(c, d)), dd, partial);
+  HWY_ALIGN N partial[HWY_MAX_BYTES / sizeof(N)];
+  hn::Store(Merge<kReducer>(Merge<kReducer>(a, b), Merge<kReducer>(c, e)), d, partial);
   for (int64_t i = 0; i < lanes; ++i) {
     // Partial results are merged as if they were elements; squares must not be squared again.
     constexpr Reducer kMerge = kReducer == Reducer::kSquaredDeviation ? Reducer::kSum : kReducer;
     rest = TapOne<kMerge>(rest, partial[i], 0);
   }
-  return rest;
+  return static_cast<double>(rest);
 }
 
-void Lanes(Reducer reducer, const float* src, const LoopNest& nest, int64_t width,
-           const double* center, double* dst) {
-  switch (reducer) {
-    case Reducer::kSum:
-      return LanesOf<Reducer::kSum>(src, nest, width, center, dst);
-    case Reducer::kSquaredDeviation:
-      return LanesOf<Reducer::kSquaredDeviation>(src, nest, width, center, dst);
-    case Reducer::kMax:
-      return LanesOf<Reducer::kMax>(src, nest, width, center, dst);
-    case Reducer::kMin:
-      return LanesOf<Reducer::kMin>(src, nest, width, center, dst);
+void Sums(Reducer reducer, const float* src, const LoopNest& nest, int64_t width,
+          const double* center, double* dst) {
+  if (reducer == Reducer::kSum) {
+    LanesOf<Reducer::kSum>(src, nest, width, center, dst);
+  } else {
+    LanesOf<Reducer::kSquaredDeviation>(src, nest, width, center, dst);
+  }
+}
+
+void Extremes(Reducer reducer, const float* src, const LoopNest& nest, int64_t width, float* dst) {
+  if (reducer == Reducer::kMax) {
+    LanesOf<Reducer::kMax>(src, nest, width, nullptr, dst);
+  } else {
+    LanesOf<Reducer::kMin>(src, nest, width, nullptr, dst);
   }
 }
 
@@ -205,7 +237,8 @@ HWY_AFTER_NAMESPACE();
 namespace plica {
 namespace {
 
-HWY_EXPORT(Lanes);
+HWY_EXPORT(Sums);
+HWY_EXPORT(Extremes);
 HWY_EXPORT(Run);
 
 struct Axis {
@@ -321,14 +354,17 @@ class ReduceKernel final : public Kernel {
   }
 
   void many(const float* src, int64_t width, float* dst) const {
+    if (kind_ == Kind::kMax || kind_ == Kind::kMin) {
+      return functions_.extremes(reducer(), src, nest_, width, dst);
+    }
     double center[kBlock], result[kBlock];
     if (needs_center()) {
-      functions_.lanes(Reducer::kSum, src, nest_, width, nullptr, center);
+      functions_.sums(Reducer::kSum, src, nest_, width, nullptr, center);
       for (int64_t i = 0; i < width; ++i) center[i] /= static_cast<double>(elements_);
     } else {
       std::fill_n(center, width, 0.0);
     }
-    functions_.lanes(reducer(), src, nest_, width, center, result);
+    functions_.sums(reducer(), src, nest_, width, center, result);
     for (int64_t i = 0; i < width; ++i) dst[i] = finish(result[i]);
   }
 
@@ -347,7 +383,7 @@ class ReduceKernel final : public Kernel {
 
 ReduceFunctions reduce_functions() {
   choose_target();
-  return {HWY_DYNAMIC_POINTER(Lanes), HWY_DYNAMIC_POINTER(Run)};
+  return {HWY_DYNAMIC_POINTER(Sums), HWY_DYNAMIC_POINTER(Extremes), HWY_DYNAMIC_POINTER(Run)};
 }
 
 std::unique_ptr<Kernel> make_reduce_kernel(const ReduceProblem& problem) {

@@ -35,13 +35,15 @@ enum class Reducer {
   kMin,
 };
 
-/// Accumulates in double, always in the same order for a given nest: an element's bits depend on
-/// its own inputs alone.
+/// Sums are accumulated in double. The order is always the same for a given nest: an element's bits
+/// depend on its own inputs alone.
 struct ReduceFunctions {
-  /// dst[i], i < width: over src[i + nest offsets]. `center` (width values) is read by
+  /// dst[i], i < width: sum over src[i + nest offsets]. `center` (width values) is read by
   /// kSquaredDeviation only. dst may not be center.
-  void (*lanes)(Reducer, const float* src, const LoopNest& nest, int64_t width,
-                const double* center, double* dst);
+  void (*sums)(Reducer, const float* src, const LoopNest& nest, int64_t width, const double* center,
+               double* dst);
+  /// The same for kMax and kMin.
+  void (*extremes)(Reducer, const float* src, const LoopNest& nest, int64_t width, float* dst);
   /// One number over the whole nest. Fast if the innermost stride is 1.
   double (*run)(Reducer, const float* src, const LoopNest& nest, double center);
 };

@@ -86,8 +86,11 @@ TEST_CASE("reductions over any axes of tensors in any memory", "[reduce]") {
 
 TEST_CASE("reductions of vectors of every length around a vector's", "[reduce]") {
   for (int64_t n : {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 67, 127, 129, 1000}) {
-    for (const TensorDesc& desc : {row_major({n}), row_major({3, n}), row_major({n, 3})}) {
+    for (const TensorDesc& desc :
+         {row_major({n}), row_major({3, n}), row_major({n, 3}), row_major({n, 83})}) {
       check("aten.sum.dim_IntList", {{"dim", dims({0})}}, desc);
+      check("aten.var.correction", {{"dim", dims({0})}}, desc);
+      check("aten.amin.default", {{"dim", dims({0})}}, desc);
       check("aten.amax.default", {{"dim", dims({-1})}}, desc);
       check("aten.var.correction", {{"dim", dims({-1})}}, desc);
       check("aten.std.default", {}, desc);
@@ -117,6 +120,12 @@ TEST_CASE("amax and amin keep NaN", "[reduce]") {
       SingleOp columns(target, {{"self", TensorRef{"0"}}, {"dim", dims({0})}}, {{2, 37}});
       const std::vector<float> z = columns.run({x}, {row_major({2, 37})})[0];
       for (int64_t i = 0; i < 37; ++i) CHECK(std::isnan(z[i]) == (i == position));
+      // NaN in a column of 40, with others before and behind it.
+      std::vector<float> many(40 * 37, 1.0f);
+      many[static_cast<size_t>(position * 37 + 11)] = nan;
+      SingleOp tall(target, {{"self", TensorRef{"0"}}, {"dim", dims({0})}}, {{40, 37}});
+      const std::vector<float> w = tall.run({many}, {row_major({40, 37})})[0];
+      for (int64_t i = 0; i < 37; ++i) CHECK(std::isnan(w[i]) == (i == 11));
     }
   }
 }
