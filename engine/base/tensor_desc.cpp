@@ -87,6 +87,14 @@ TensorDesc channels_last(Shape shape) {
   return {std::move(shape), std::move(strides)};
 }
 
+TensorDesc pixel_rows(Shape shape, int64_t stride) {
+  TensorDesc desc = channels_last(std::move(shape));
+  for (size_t axis = 0; axis < desc.shape.size(); ++axis) {
+    if (axis != 1) desc.strides[axis] = desc.strides[axis] / desc.shape[1] * stride;
+  }
+  return desc;
+}
+
 TensorDesc dense_like(const TensorDesc& desc, Shape shape) {
   require(shape.size() == desc.shape.size(), ErrorCode::kInternal, "dense_like: ranks differ");
   std::vector<int64_t> order(shape.size());

@@ -45,6 +45,8 @@ enum class Layout {
 
 TensorDesc row_major(Shape shape);
 TensorDesc channels_last(Shape shape);
+/// The same with pixels `stride` apart, at least the number of channels.
+TensorDesc pixel_rows(Shape shape, int64_t stride);
 /// Dense, with the axes in the same order of memory as in `desc` (ties as in row-major).
 TensorDesc dense_like(const TensorDesc& desc, Shape shape);
 

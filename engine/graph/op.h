@@ -107,6 +107,15 @@ class Op {
   /// in their places and need no step for it.
   virtual bool joins_channels() const { return false; }
 
+  /// Pixels of input 0 that the kernel goes through for some channels before it does for the next
+  /// ones, such as the lines of a window; 0 where it reads all channels of a pixel one after the
+  /// other.
+  virtual int64_t pixels_in_turn(std::span<const Shape> inputs,
+                                 std::span<const Shape> outputs) const {
+    (void)inputs, (void)outputs;
+    return 0;
+  }
+
   /// Where each channel (axis 1) of an output is from, if the operator does nothing but choose and
   /// order channels of its inputs, all else being as it is; else nothing. Shapes are the values'
   /// own.

@@ -289,6 +289,12 @@ void Conv::evaluate(std::span<const Array* const> inputs, std::span<Array> outpu
   epilogue_.apply(outputs[0], epilogue_.residual ? inputs.back() : nullptr);
 }
 
+int64_t Conv::pixels_in_turn(std::span<const Shape> inputs, std::span<const Shape>) const {
+  const ConvGeometry g = geometry(inputs[0], inputs[1]);
+  const bool depthwise = g.groups > 1 && g.ic_per_group() == 1;
+  return depthwise && g.batched ? g.k[0] * g.k[1] * g.in[2] : 0;
+}
+
 int64_t Conv::flops(std::span<const Shape> inputs, std::span<const Shape> outputs) const {
   const ConvGeometry g = geometry(inputs[0], inputs[1]);
   return 2 * element_count(outputs[0]) * g.ic_per_group() * g.taps();

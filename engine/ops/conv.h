@@ -106,6 +106,8 @@ class Conv final : public ConvBase {
                 const Bindings& bindings) const override;
   void plan(StepBuilder& builder) const override;
   int64_t flops(std::span<const Shape> inputs, std::span<const Shape> outputs) const override;
+  int64_t pixels_in_turn(std::span<const Shape> inputs,
+                         std::span<const Shape> outputs) const override;
 
  private:
   ConvGeometry geometry(const Shape& input, const Shape& weight) const override;

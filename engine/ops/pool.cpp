@@ -121,6 +121,24 @@ class Pool : public Op {
     return p.batch * p.channels * taps(p.depth) * taps(p.height) * taps(p.width);
   }
 
+  int64_t pixels_in_turn(std::span<const Shape> inputs,
+                         std::span<const Shape> outputs) const override {
+    if (inputs[0].size() != rank_ + 2) return 0;
+    const PoolProblem p = problem(inputs[0], outputs[0], {});
+    int64_t lines = 1;
+    bool overlap = false;
+    for (const PoolAxis* axis : {&p.depth, &p.height, &p.width}) {
+      int64_t most = 0, sum = 0;
+      for (const PoolAxis::Window& window : axis->windows) {
+        most = std::max(most, window.count);
+        sum += window.count;
+      }
+      overlap = overlap || sum > axis->in;
+      lines *= axis == &p.width ? 1 : most;
+    }
+    return overlap ? lines * p.width.in : 0;
+  }
+
   bool commutes_with(const Node& node, const Affine& affine) const override {
     // Without a batch, axis 1 is not that of the channels.
     if (node.inputs[0]->rank() != static_cast<int64_t>(rank_) + 2) return false;

@@ -27,10 +27,7 @@ const Buffer* handed_on(const Plan& plan, size_t index) {
   const auto reads = std::count_if(next.inputs.begin(), next.inputs.end(),
                                    [&](const Operand& in) { return in.buffer == tensor.buffer; });
   const Buffer& buffer = plan.buffers[static_cast<size_t>(tensor.buffer)];
-  // Not just a part of it, beside what steps before have written.
-  const auto bytes = static_cast<size_t>(element_count(step.output_shape)) * sizeof(float);
-  const bool whole = tensor.offset == 0 && buffer.bytes == bytes;
-  if (reads != 1 || buffer.kind != Buffer::Kind::kArena || !whole ||
+  if (reads != 1 || buffer.kind != Buffer::Kind::kArena || tensor.offset != 0 || buffer.has_parts ||
       buffer.last_step != static_cast<int>(index) + 1) {
     return nullptr;
   }

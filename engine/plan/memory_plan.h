@@ -20,8 +20,8 @@ struct MemoryPlan {
 };
 
 /// Places lifetimes in one arena so that no two that overlap in time overlap in memory. Tries
-/// orders by size, by duration and the like, then shuffled ones, and stops at the lower bound, which
-/// plans of networks nearly always reach.
+/// orders by size, by duration and the like, then shuffled ones, and stops at the lower bound,
+/// which plans of networks nearly always reach.
 MemoryPlan plan_memory(const std::vector<Lifetime>& lifetimes);
 
 }  // namespace plica

@@ -62,6 +62,7 @@ struct Buffer {
   size_t offset = 0;
   int index = 0;
   PackedWeights constant;
+  bool has_parts = false;  ///< Several steps write channels of it.
   int first_step = -1;
   int last_step = -1;
 };

@@ -118,12 +118,27 @@ void Planner::set_output(int index, TensorDesc desc) {
   outputs_.emplace_back(index, std::move(desc));
 }
 
+/// The most that a kernel which reads the value goes through.
+int64_t Planner::pixels_in_turn(const Value& value) const {
+  int64_t most = 0;
+  for (const Node* user : value.users) {
+    if (user->inputs[0] != &value) continue;
+    std::vector<Shape> inputs, outputs;
+    for (const Value* input : user->inputs) inputs.push_back(shapes_.at(input));
+    for (const Value* output : user->outputs) outputs.push_back(shapes_.at(output));
+    most = std::max(most, user->op->pixels_in_turn(inputs, outputs));
+  }
+  return most;
+}
+
 int64_t Planner::set_output_pixels(int index) {
   const Value* value = node_->outputs.at(static_cast<size_t>(index));
   const auto slice = slices_.of.find(value);
   if (slice == slices_.of.end()) {
-    outputs_.emplace_back(index, channels_last(output_shape(index)));
-    return output_shape(index)[1];
+    const Shape& shape = output_shape(index);
+    const int64_t pixel = spread_pixels(shape[1], pixels_in_turn(*value));
+    outputs_.emplace_back(index, pixel_rows(shape, pixel));
+    return pixel;
   }
   sliced_outputs_.push_back(index);
   return slices_.wholes[static_cast<size_t>(slice->second.whole)].pixel;
@@ -133,15 +148,13 @@ int64_t Planner::set_output_pixels(int index) {
 Place Planner::slice_place(const Value* value, const Slice& slice) {
   const Slices::Whole& whole = slices_.wholes[static_cast<size_t>(slice.whole)];
   const Shape& shape = shapes_.at(value);
-  TensorDesc desc = channels_last(shape);
-  for (size_t axis = 0; axis < shape.size(); ++axis) {
-    if (axis != 1) desc.strides[axis] = desc.strides[axis] / shape[1] * whole.pixel;
-  }
+  TensorDesc desc = pixel_rows(shape, whole.pixel);
   const auto [found, fresh] = whole_buffers_.try_emplace(slice.whole);
   if (fresh) {
     const int64_t pixels = element_count(shape) / shape[1];
     found->second =
         new_buffer(Buffer::Kind::kArena, static_cast<size_t>(pixels * whole.pixel) * sizeof(float));
+    plan_.buffers.back().has_parts = true;
   }
   return {{found->second, slice.channel}, std::move(desc)};
 }

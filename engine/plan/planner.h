@@ -89,6 +89,7 @@ class Planner final : public StepBuilder {
   void plan_nodes(size_t begin, size_t end);
   void plan_node(const Node& node);
   void plan_samples(size_t count);
+  int64_t pixels_in_turn(const Value& value) const;
   Place slice_place(const Value* value, const Slice& slice);
   bool is_there(const Value* value, const Place& place) const;
   bool join_channels();

@@ -1,6 +1,7 @@
 #include "engine/plan/slices.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace plica {
 namespace {
@@ -27,6 +28,16 @@ std::vector<int64_t> channels_of_inputs(const Node& node,
 }
 
 }  // namespace
+
+int64_t spread_pixels(int64_t channels, int64_t pixels) {
+  // Of 32 KiB. Half of it is for what is written, for weights, and for lines read some time ago.
+  constexpr int64_t kLine = 16, kSets = 64, kWays = 8;
+  // Of fewer, a line more for each pixel costs more than it gains.
+  constexpr int64_t kFewestChannels = 128;
+  if (channels < kFewestChannels || channels % kLine != 0) return channels;
+  const int64_t lines = kWays * kSets / std::gcd(channels / kLine, kSets);
+  return 2 * pixels > lines ? channels + kLine : channels;
+}
 
 Slices find_slices(const Graph& graph, const std::map<const Value*, Shape>& shapes) {
   Slices slices;

@@ -27,6 +27,11 @@ struct Slices {
   std::map<const Value*, Slice> of;
 };
 
+/// Floats from one pixel to the next, so that lines of the cache with the same channels of so many
+/// pixels stay in its first level together: where pixels are a multiple of 2, 4, ... lines apart,
+/// they share half, a quarter, ... of its sets.
+int64_t spread_pixels(int64_t channels, int64_t pixels);
+
 /// `shapes` has the concrete shape of every value.
 Slices find_slices(const Graph& graph, const std::map<const Value*, Shape>& shapes);
 

@@ -156,6 +156,16 @@ class RandomImages {
     if (x->shape[1] % 2 != 0) return nullptr;
     return net_.op("aten.channel_shuffle.default", {{"self", Net::ref(x)}, {"groups", Dim(2)}});
   }
+  /// So many channels that pixels are spread, and back.
+  Value* wide(Value* x) {
+    const int64_t channels = 128 * (1 + pick(2));
+    Value* y = conv(x, channels, 1, 1, 1);
+    if (pick(3) == 0) y = activation(y);
+    if (pick(4) == 0) y = net_.binary("add", y, conv(x, channels, 1, 1, 1));
+    Value* z = pick(2) ? conv_same(y, channels, 3, channels) : pool(y);
+    if (z && pick(4) == 0) net_.graph.add_output(y);
+    return z ? conv(z, 1 + pick(40), 1, 1, 1) : nullptr;
+  }
   Value* constant_operand(Value* x) {
     const Shape shapes[] = {{x->shape[1], 1, 1},
                             {1},
@@ -182,7 +192,7 @@ class RandomImages {
     const int64_t channels = pick(3) ? 1 + pick(40) : 8 * (1 + pick(4));
     const int64_t width = x->shape[1];
     Value* y = nullptr;
-    switch (pick(22)) {
+    switch (pick(23)) {
       case 0:
       case 1:
       case 2:
@@ -237,6 +247,9 @@ class RandomImages {
         break;
       case 20:
         y = pixel_shuffle(x);
+        break;
+      case 21:
+        y = wide(x);
         break;
       default:
         y = net_.batch_norm(x, -1.5, "bn" + std::to_string(values_.size()));

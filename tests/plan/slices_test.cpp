@@ -124,5 +124,15 @@ TEST_CASE("nothing that is still needed is overwritten in place", "[slices]") {
   check(finish(s.net, {s.net.conv2d(s.net.cat({a, b, c}), 6, 1), second}));
 }
 
+TEST_CASE("pixels are spread where their lines would not stay in the cache together") {
+  CHECK(spread_pixels(512, 3 * 14) == 528);  // two sets of 64
+  CHECK(spread_pixels(384, 3 * 14) == 400);  // eight
+  CHECK(spread_pixels(512, 4) == 512);
+  CHECK(spread_pixels(144, 3 * 56) == 144);  // all of them
+  CHECK(spread_pixels(500, 3 * 14) == 500);  // not whole lines
+  CHECK(spread_pixels(64, 3 * 112) == 64);   // a quarter more memory
+  CHECK(spread_pixels(1024, 0) == 1024);     // all channels of a pixel, one after the other
+}
+
 }  // namespace
 }  // namespace plica
